@@ -103,6 +103,22 @@ def test_each_function_fits_a_screen():
     assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
 
 
+def test_no_pattern_is_read_otherwise_by_an_earlier_python():
+    """Python before 3.11.5 matches nothing with possessive quantifiers and atomic groups, which 3.11 has brought."""
+    patterns = re.compile(r"[)\]}\w.*+?][*+?}]\+[^+]|\(\?>")
+    found = {
+        f"{module}: {node.value}"
+        for module, tree in TREES.items()
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and getattr(call.func, "value", None) and ast.unparse(call.func).startswith("re.")
+        for node in ast.walk(call)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and patterns.search(f"{node.value} ")
+    }
+    assert patterns.search("(?:[^']++|x)*+'")
+    assert not patterns.search(r"[a-z]+\+(x+)* ")
+    assert found == set()
+
+
 def test_no_import_is_excepted_from_the_contracts():
     """The import contracts hold for every import of every module: none is ignored, not even for type checkers."""
     assert contracts()

@@ -33,6 +33,7 @@ EskerError                      exit status 1
 |- VenvFailed                        a virtual environment cannot be made, filled or activated; a RuntimeError too
 |- VenvNotRemoved                    a virtual environment cannot be removed; an OSError too
 |- ServiceError                      a service or its supervisor
+|  |- NoEngine                       the container engine, or Compose, is not here, not ours to use, or silent
 |  |- StartWithinHook                a hook asked for services whose start waits for that same hook
 |  |- DataNotCopied                  the data of another checkout cannot become the data of this one
 |  |- UnknownService                 no service of that name is declared; a RuntimeError too
@@ -369,6 +370,12 @@ class ServiceError(EskerError):
     """A service, or the supervisor that runs it, failed."""
 
     code = "service"
+
+
+class NoEngine(ServiceError):
+    """The container engine or Compose is not here, not allowed, or silent: what needs no container does without it."""
+
+    code = "no-engine"
 
 
 class StartWithinHook(ServiceError):

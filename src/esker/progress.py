@@ -19,7 +19,7 @@ class Progress(Protocol):
     """A listener for progress: `begin` and `end` enclose a piece of work, and `advance` counts its units."""
 
     def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
-        """A piece of work begins, and the previous one ends; it consists of `total` units, if that is known."""
+        """A piece of work begins, and the previous one ends; it has `total` units, if that is known, each a `unit`."""
 
     def advance(self, count: int = 1) -> None:
         """`count` more units of the current piece of work are done."""

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import shutil
 import socket
+import tempfile
 
 import pytest
 
 from esker import settings
-from esker.activate.allocation import FIRST, LAST, allocate
+from esker.activate.allocation import FIRST, LAST, allocate, allocate_also
 from esker.declare.declaration import Declaration, EskerTable, ServiceTable
 from esker.errors import HostError
 from esker.formats.manifest import Manifest
 from esker.settings import Settings
+from tests.support.children import Child
 
 
 @pytest.fixture
@@ -79,6 +82,24 @@ def test_root_makes_nothing_in_another_user_s_home(tmp_path, monkeypatch):
     assert (tmp_path / "root" / "ports.json").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_is_told_to_work_in_a_clone():
+    """Who may not write to a checkout gets no ports there; services ask for them first, also to be looked at."""
+    with tempfile.TemporaryDirectory(prefix="esker-", dir="/tmp") as directory:
+        declaration = checkout(pathlib.Path(directory), PORT=0)
+        os.chmod(directory, 0o755)
+
+        def refused():
+            os.setgroups([])
+            os.setgid(4242)
+            os.setuid(4242)
+            with pytest.raises(HostError) as caught:
+                allocate(declaration, Settings({"HOME": "/nonexistent"}))
+            return caught.value.hint
+
+        assert "belong to one user: work in a clone of your own" in Child(refused).result()
+
+
 def test_a_port_in_use_is_not_chosen(tmp_path, environ):
     """If another program listens on the port, the checkout gets another port, and keeps it afterwards."""
     declaration = checkout(tmp_path / "p", PORT=0)
@@ -108,8 +129,20 @@ def test_renewing_chooses_another(tmp_path, environ):
     """Renewing changes every automatic port, and the new ones are remembered."""
     declaration = checkout(tmp_path / "p", PORT=0)
     first = allocate(declaration, Settings(environ))["PORT"]
-    second = allocate(declaration, Settings(environ), renew=True)["PORT"]
+    second = allocate(declaration, Settings(environ), renew={"service-PORT"})["PORT"]
     assert first != second == allocate(declaration, Settings(environ))["PORT"]
+
+
+def test_renewing_the_ports_of_one_service_leaves_the_others(tmp_path, environ):
+    """What no variable names, a port of a container, is renewed by the container's name."""
+    declaration = checkout(tmp_path / "p", PORT=0, OTHER=0)
+    first = allocate(declaration, Settings(environ))
+    container = allocate_also(declaration, Settings(environ), ["db:5432/tcp"])
+    second = allocate(declaration, Settings(environ), renew={"service-PORT"})
+    assert (second["OTHER"], second["PORT"] == first["PORT"]) == (first["OTHER"], False)
+    assert allocate_also(declaration, Settings(environ), ["db:5432/tcp"]) == container
+    assert allocate(declaration, Settings(environ), renew={"db"}) == second
+    assert allocate_also(declaration, Settings(environ), ["other", "db:5432/tcp"])["db:5432/tcp"]
 
 
 def test_a_copied_checkout_gets_its_own(tmp_path, environ):

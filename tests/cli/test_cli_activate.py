@@ -183,6 +183,14 @@ def test_every_mistake_of_a_manifest_is_told_at_once(esker, project):
     assert "code: invalid-manifest" in done.err
 
 
+def test_a_value_that_an_option_does_not_have_is_told_of_the_option(esker, project):
+    """And not of the variable that would say the same, which nobody has set."""
+    project()
+    done = esker("activate", "-s", "--services-from", "supervisd", "--", "true")
+    assert (done.status, done.out) == (2, "")
+    assert "argument --services-from: invalid choice: 'supervisd'" in done.err
+
+
 def test_a_command_without_dashes_is_a_usage_error(esker, project):
     """The status is 2, and the hint shows the command line with dashes; for an unknown option it names the help."""
     project()

@@ -23,6 +23,8 @@ _SETTLED = 0.1
 def marked(locked, esker):  # noqa: F811
     """Give a project whose kept image has a name that no build gives, and a function that tells whether it was used."""
     directory = locked()
+    _append(directory.parent / "home/linked", "[user]\n\tname = a\n")
+    (directory.parent / "home/.gitconfig").symlink_to("linked")
     time.sleep(_SETTLED)
 
     def uses_kept(*arguments, **variables):
@@ -59,6 +61,9 @@ CHANGES = {
     "what git ignores below": lambda it: (it / "app/.gitignore").write_text("loose"),
     "what git ignores here alone": lambda it: _append(it / ".git/info/exclude"),
     "what the user has git ignore": lambda it: _ignore_everywhere(it.parent / "home/.config/git"),
+    "by which file the user has git ignore": lambda it: _configure(it.parent / "home/.config/git/config"),
+    "by which file git ignores here": lambda it: _configure(it / ".git/config"),
+    "git's configuration behind a link": lambda it: _configure(it.parent / "home/linked"),
     "a tracked file's mode": lambda it: (it / "app/main").chmod(0o755),
     "the manifest": lambda it: _append(it / ".flox/env/manifest.toml"),
     "the image's lock": lambda it: (it / ".flox/image.lock").unlink(),
@@ -74,6 +79,11 @@ def _git(directory, name):
 def _ignore_everywhere(directory):
     directory.mkdir(parents=True)
     (directory / "ignore").write_text("loose")
+
+
+def _configure(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _append(path, "[core]\n\texcludesFile = /ignored\n")
 
 
 def _each_record(directory, change):

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.base_layout import write_layout
 from tests.support.conda_package import SUBDIR, package
 from tests.support.fake_registry import FakeRegistry, Fault
 
@@ -76,6 +78,7 @@ def test_an_image_is_made_once(locked, esker):
     assert (first["name"], image["platform"]) == ("project:latest", PLATFORM)
     assert [layer["name"] for layer in image["layers"]] == ["small packages", "configuration", "application"]
     done = esker("image", "build")
+    assert "! `cmd` of [containerize.config] starts `one`, which is in no directory of the image's PATH\n" in done.err
     assert image["digest"] in done.out
     assert "small packages" in done.out
 
@@ -204,7 +207,7 @@ def test_how_two_images_differ(locked, esker, tmp_path, channel):
     done = esker("image", "diff", tmp_path / "before", tmp_path / "after")
     assert done.status == 0, done.err
     assert done.out.startswith(f"{PLATFORM}: 1 layer differs, 2 are the same\n")
-    assert "conda/two 1.0 became 2.0" in done.out
+    assert "  small packages: conda/two 1.0 became 2.0\n  0.0 MB to fetch" in done.out
     record = json.loads(esker("image", "diff", tmp_path / "before", tmp_path / "after", "--json").out)
     assert record["platforms"][PLATFORM]["same"] == ["configuration", "application"]
     assert directory.is_dir()
@@ -236,6 +239,29 @@ def test_a_bill_of_materials(locked, esker):
     assert made["bomFormat"] == "CycloneDX"
 
 
+def test_what_a_base_says_of_its_own_libraries(locked, esker, tmp_path):
+    """It is not in the image; each build tells so, and `inspect`, until the project says what it wants."""
+    config = {"Env": ["PATH=/bin", "LD_LIBRARY_PATH=/base/lib"]}
+    digest = write_layout(tmp_path / "project/base", [], config)
+    directory = locked(f'from = "./base@{digest}"\n')
+    time.sleep(0.1)  # what has just changed is not kept
+    remark = (
+        "! `LD_LIBRARY_PATH` is not in the image: the base has it, and it would lead programs to other libraries. "
+        'In `vars` of [plugins.esker.image], `LD_LIBRARY_PATH = "$LD_LIBRARY_PATH"` keeps it, and '
+        "`LD_LIBRARY_PATH = false` ends this remark\n"
+    )
+    assert [remark in esker("image", "build").err for _ in range(2)] == [True, True]
+    shown = esker("image", "inspect").out
+    assert "LD_LIBRARY_PATH is not in the image  (the base has it, and it would lead programs to other li" in shown
+    manifest = directory / ".flox/env/manifest.toml"
+    text = manifest.read_text()
+    for value, is_there in (('"$LD_LIBRARY_PATH"', True), ("false", False)):
+        manifest.write_text(f"{text}vars = {{ LD_LIBRARY_PATH = {value} }}\n")
+        assert esker("lock").status == 0
+        assert "LD_LIBRARY_PATH" not in esker("image", "build").err
+        assert ("LD_LIBRARY_PATH=/base/lib" in esker("image", "inspect").out) is is_there
+
+
 def test_the_blobs_of_an_image_are_collected(locked, esker, tmp_path):
     """Those of the project's image stay; once the project is gone and an hour is over, they go; an image is whole."""
     directory = locked()
@@ -253,7 +279,7 @@ def test_the_blobs_of_an_image_are_collected(locked, esker, tmp_path):
     assert dry["blobs"] == [str(extra)]
     done = esker("store", "gc")
     assert str(extra) in done.out
-    assert "1 blobs of images" in done.err
+    assert "1 blob of images" in done.err
     assert len(os.listdir(blobs)) == before - 1
     built(esker, "--layout", tmp_path / "second")
     assert esker("image", "verify", tmp_path / "second").status == 0

@@ -84,6 +84,20 @@ def test_without_py_rattler(laid_out, monkeypatch, capsys):
     assert "pip install 'esker[conda]'\n" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("flake.nix", "nix"), ("shell.nix", "nix"), ("manifest.scm", "guix"), ("pyproject.toml", None)]
+)
+def test_a_declaration_that_counts_no_more_is_told(esker, empty, name, kind):
+    """A manifest comes before a flake, whose environment would be gone without a word; both go together."""
+    (empty / name).write_text("")
+    told = f"! The new manifest counts before {name}, which gives nothing any more: to have both, "
+    done = esker("init", "--bare")
+    assert done.status == 0
+    assert (told in done.err) == (kind is not None)
+    if kind is not None:
+        assert f'{told}write runtime = "{kind}" into [plugins.esker]\n' in done.err
+
+
 def test_packages_are_added_to_what_was_taken(esker, laid_out):
     """`esker install` and `uninstall` edit the lists, and keep the comments that name the files."""
     project = laid_out("node-api")

@@ -45,6 +45,14 @@ def test_an_unknown_command_names_the_near_one(esker, empty):
     assert esker("services", "strat").err == (
         "✘ ERROR: there is no command `services strat`\nhint: did you mean `esker services start`?\ncode: usage\n"
     )
+    for words, instead in {
+        "up": "services start",  # and not the near `upgrade`, which would change the lock
+        "ps": "services status",
+        "services up": "services start",
+        "services down": "services stop",
+        "services exec": "activate -- COMMAND",
+    }.items():
+        assert f"hint: for that there is `esker {instead}`\n" in esker(*words.split()).err
     assert "hint: see: esker store --help\n" in esker("store", "xyz").err
     assert "is not implemented yet\nhint: see: esker upgrade\n" in esker("update").err
     assert "is not implemented yet\nhint: see: esker activate -- CMD\n" in esker("run", "python").err

@@ -12,7 +12,7 @@ import tomllib
 
 import pytest
 
-from esker.host.uv import run_uv
+from esker.host.uv import run_uv, uv_command
 from esker.settings import Settings
 
 MANIFEST = '# ours\nschema-version = "1.14.0"\n\n[plugins.esker.python]\nproject = "pyproject.toml" # theirs\n'
@@ -400,7 +400,7 @@ def test_a_uv_lock_is_taken_over_until_a_command_changes_the_project(esker, shop
     done = esker("install", "pypi/lib")
     assert done.status == 0
     lines = [line for line in done.err.splitlines() if "uv.lock" in line]
-    told = "uv.lock is not taken over: it does not have this change; to add it: uv lock."
+    told = f"uv.lock is not taken over: it does not have this change; to add it: {uv_command()} lock."
     assert lines == [f"! {told} The packages are resolved here"]
     assert (shop / "uv.lock").read_bytes() == before
     assert 'requires-python = "==' in pylock()

@@ -305,6 +305,15 @@ def test_ports_stay_until_they_are_renewed(esker, web):
     assert esker(*show).out == esker("services", "ports").out != before
 
 
+def test_ports_know_only_the_services_that_there_are(esker, web):
+    """A name that is none is an error, and renews nothing; the name of a service shows its ports alone."""
+    before = esker("services", "ports").out
+    assert (esker("services", "ports", "prepare").out, esker("services", "ports", "web").out) == ("", before)
+    done = esker("services", "ports", "--renew", "WEB_PORT")
+    assert (done.status, "service `WEB_PORT` does not exist" in done.err) == (1, True)
+    assert esker("services", "ports").out == before != esker("services", "ports", "--renew", "web").out
+
+
 def test_logs_follow_and_wait(esker, web, environ):
     """`logs --follow` shows a line as it is written; `wait --for stopped` returns when the service has stopped."""
     esker("services", "start")

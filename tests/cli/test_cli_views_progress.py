@@ -45,6 +45,25 @@ def test_work_that_failed_is_not_said_to_be_done(capsys, monkeypatch):
     assert capsys.readouterr().err == "Locking …\n  done in 5.0 s\nInstalling …\n"
 
 
+@pytest.mark.parametrize(("total", "told"), [(0, "0 layers"), (1, "1 layer"), (2, "2 layers")])
+def test_a_single_unit_is_no_plural(capsys, total, told):
+    """A unit is told as its number asks for."""
+    lines = progress.Lines()
+    lines.begin("Making layers", total=total, unit="layer")
+    assert capsys.readouterr().err == f"Making layers ({told}) …\n"
+
+
+@pytest.mark.parametrize(("total", "unit", "told"), [(1, "layer", "layer"), (2, "layer", "layers"), (2, "", "")])
+def test_the_bar_has_the_unit(monkeypatch, total, unit, told):
+    """It stands behind the numbers, and a piece of work without a unit has none."""
+    columns = []
+    monkeypatch.setattr("rich.progress.Progress.__init__", lambda _, *given, **__: columns.extend(given))
+    monkeypatch.setattr("rich.progress.Progress.start", lambda _: None)
+    monkeypatch.setattr("rich.progress.Progress.add_task", lambda *_, **__: None)
+    progress.Terminal().begin("Making layers", total=total, unit=unit)
+    assert columns[-2].text_format == told
+
+
 @pytest.mark.slow
 def test_installing_tells_packages_and_bytes(esker, served, project):
     """The sizes in the lock are added up, and what they come to stays."""

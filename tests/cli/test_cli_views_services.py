@@ -167,3 +167,8 @@ def test_the_names_of_containers_are_one_column_however_often_a_table_is_drawn()
         drawn = table(statuses, voice.ESKER)
     assert [line.split()[-1] for line in drawn.split("\n")] == ["CONTAINER", "shop-db-1", "-"]
     assert "CONTAINER" not in table(statuses[1:], voice.ESKER)
+
+
+def test_a_table_of_no_services_has_its_head():
+    """An environment may have services that nobody can name now."""
+    assert table([], voice.ESKER) == "NAME       STATUS      PID HEALTH    PORTS                UPTIME"

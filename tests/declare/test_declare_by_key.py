@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esker.declare.by_key import merged, rebased
+from esker.declare.by_key import included, merged, rebased
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,45 @@ from esker.declare.by_key import merged, rebased
             {"python": {"version": {"range": ">=3.12"}, "programs": {"a": {"n": "x"}}}},
             {"python": {"version": {"range": ">=3.12"}, "programs": {"a": {"n": "x"}, "b": "z"}}},
         ),
+        (
+            {
+                "image": {
+                    "from": "registry.example/low@sha256:1",
+                    "python": "/usr/bin/python3.11",
+                    "services": True,
+                    "layers": [{"name": "python", "packages": ["python"]}],
+                    "vars": {"A": "low", "B": "low", "C": False},
+                    "prepare": {"/a": {"git": "https://git.example/a", "rev": "v1"}, "/b": {"npm": "b@1"}},
+                    "healthcheck": {"test": ["low"], "interval": "9s"},
+                }
+            },
+            {
+                "image": {
+                    "from": "registry.example/high@sha256:2",
+                    "layers": [{"name": "work", "packages": ["git"]}],
+                    "vars": {"B": False, "C": "high"},
+                    "prepare": {"/a": {"file": "https://files.example/a"}},
+                    "healthcheck": {"test": "high"},
+                }
+            },
+            {
+                "image": {
+                    "from": "registry.example/high@sha256:2",
+                    "services": True,
+                    "layers": [{"name": "work", "packages": ["git"]}],
+                    "vars": {"A": "low", "B": False, "C": "high"},
+                    "prepare": {"/a": {"file": "https://files.example/a"}, "/b": {"npm": "b@1"}},
+                    "healthcheck": {"test": "high", "interval": "9s"},
+                }
+            },
+        ),
         ({"python": 3}, {"python": {"dependencies": "x"}}, {"python": {"dependencies": "x"}}),
+        (
+            {"image": {"from": "./base@sha256:1", "python": "/usr/bin/python3.11"}},
+            {"image": {"python": "/usr/bin/python3.12"}},
+            {"image": {"from": "./base@sha256:1", "python": "/usr/bin/python3.12"}},
+        ),
+        ({"image": {"prepare": 3}}, {"image": {"prepare": {"/a": 3}}}, {"image": {"prepare": {"/a": 3}}}),
     ],
 )
 def test_the_rules(low, high, expected):
@@ -79,6 +117,43 @@ def test_paths_lead_from_the_project_that_includes_the_layer():
         3,
         "",
     ]
+
+
+def test_paths_of_an_image_lead_from_the_project_that_includes_the_layer():
+    """A base that is a path, and what is prepared from paths; addresses and what is no path stay as they are."""
+    digest = "@sha256:0"
+    table = {
+        "image": {
+            "from": f"./bases/debian{digest}",
+            "python": "/usr/bin/python3",
+            "prepare": {
+                "/a": {"git": "agents.git", "directory": "agents", "rev": "main"},
+                "/b": {"npm-lock": "tools/package-lock.json", "links": {"/bin/b": "bin/b"}},
+                "/c": {"git": "https://git.example/c.git"},
+                "/d": {"git": "git@git.example:d.git"},
+                "/e": {"git": "/srv/e.git"},
+                "/f": 3,
+            },
+        }
+    }
+    image = rebased(table, "../low")["image"]
+    assert image == {
+        "from": f"../low/bases/debian{digest}",
+        "python": "/usr/bin/python3",
+        "prepare": {
+            "/a": {"git": "../low/agents.git", "directory": "agents", "rev": "main"},
+            "/b": {"npm-lock": "../low/tools/package-lock.json", "links": {"/bin/b": "bin/b"}},
+            "/c": {"git": "https://git.example/c.git"},
+            "/d": {"git": "git@git.example:d.git"},
+            "/e": {"git": "/srv/e.git"},
+            "/f": 3,
+        },
+    }
+    copied = rebased({"image": {"from": f"./base{digest}", "prepare": 3}}, ".flox/include/low")["image"]
+    assert copied == {"from": f"./.flox/include/low/base{digest}", "prepare": 3}
+    for name in (f"registry.example/low{digest}", 3):
+        assert rebased({"image": {"from": name}}, "../low")["image"] == {"from": name}
+    assert rebased({"image": 3}, "../low") == {"image": 3}
 
 
 def some(**values):
@@ -107,6 +182,21 @@ TABLES = some(
         max_size=2,
     ),
     compose=some(file=st.sampled_from(["a", "b"]), services=WORDS),
+    image=some(
+        **{
+            "name": st.just("n"),
+            "from": st.sampled_from(["./a@sha256:0", "r.example/b@sha256:0"]),
+            "python": st.just("/p"),
+            "layers": st.lists(st.fixed_dictionaries({"name": st.just("l"), "packages": WORDS}), max_size=1),
+            "vars": st.dictionaries(st.sampled_from("AB"), st.sampled_from(["a", False]), max_size=2),
+            "prepare": st.dictionaries(
+                st.sampled_from(["/a", "/b"]),
+                st.sampled_from([{"npm-lock": "x"}, {"git": "y", "rev": "v"}, {"git": "https://git.example/y"}]),
+                max_size=2,
+            ),
+            "healthcheck": some(test=st.sampled_from(["a", ["b"]]), retries=st.integers(1, 2)),
+        }
+    ),
 )
 
 
@@ -128,7 +218,14 @@ def test_moving_before_merging_and_after_it_is_the_same(low, high):
     assert rebased(merged(low, high), "../n") == merged(rebased(low, "../n"), rebased(high, "../n"))
 
 
-def test_the_image_of_a_layer_does_not_count():
-    """An image holds files of the project itself, so that an included environment says nothing of it."""
-    low = rebased({"python": {"source": ["src"]}, "image": {"files": {"/app": ["src"]}}}, "../low")
-    assert low == {"python": {"source": ["../low/src"]}}
+@given(TABLES, TABLES)
+def test_what_is_of_one_image_may_be_taken_out_before_merging_and_after_it(low, high):
+    """An environment between may have taken it out already."""
+    assert included(merged(included(low), high)) == included(merged(low, high))
+
+
+def test_a_layer_says_nothing_of_the_name_and_the_files_of_another_image():
+    """All else of its image counts; a table that is none is left for the check."""
+    low = {"python": {"source": ["src"]}, "image": {"name": "low", "files": {"/app": ["src"]}, "compression": "zstd"}}
+    assert included(low) == {"python": {"source": ["src"]}, "image": {"compression": "zstd"}}
+    assert included({"image": 3}) == {"image": 3}

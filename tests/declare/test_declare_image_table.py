@@ -47,7 +47,7 @@ def checked(text):
         ),
         ('files = { "/app" = [8000] }', "invalid type: integer `8000`, expected a string", 'write `"8000"`'),
         ("vars.A = 1", "`1` is not the value of a variable", "`false`"),
-        ("vars.A = true", "`True` is not the value of a variable", "`false`"),
+        ("vars.A = true", "`true` is not the value of a variable", "`false`"),
         ('vars."1A" = "x"', "", ""),
         ('healthcheck.test = ""', "the test is empty", "shell text"),
         ("healthcheck = {}", "missing field `test`", "test"),
@@ -90,7 +90,11 @@ def checked(text):
             "`/a/b` lies at or below `/a`, which `/a` has already",
             "choose another place",
         ),
-        ('from = "debian"', "`debian` has no digest", "esker image inspect debian"),
+        (
+            'from = "debian"',
+            "`debian` has no digest",
+            "name its registry, and its digest, which this shows: esker image inspect registry.example/debian",
+        ),
         (
             'from = "registry.example/base:1"',
             "`registry.example/base:1` has no digest, so it may be another image tomorrow",
@@ -104,9 +108,8 @@ def checked(text):
         ('from = "./base@sha256:xy"', "`./base@sha256:xy` has no digest", "image inspect ./base"),
         (f'from = "base@{DIGEST}"', f"`base@{DIGEST}` names no registry", "registry.example/base@sha256:…"),
         (f'from = "registry.example/Base@{DIGEST}"', "`registry.example/Base@", "registry.example/base@sha256:…"),
-        (f'from = "./../base@{DIGEST}"', "`./../base` is not below the project", "./base@sha256:…"),
-        (f'from = "../base@{DIGEST}"\npython = "/p"', "`../base` is not below the project", "copy the layout"),
-        (f'from = "/base@{DIGEST}"', "`/base` is not below the project", "copy the layout"),
+        (f'from = "/base@{DIGEST}"\npython = "/p"', "`/base` is not a path relative to the project", "./base@sha256:…"),
+        (f'from = "~/base@{DIGEST}"', "`~/base` is not a path relative to the project", "./base@sha256:…"),
         ('python = "/usr/bin/python3"', "`python` states a program of the base, and no base is named", "name the base"),
         (f'python = "python3"\nfrom = "./base@{DIGEST}"', "`python3` is not the path of a program", "/usr/bin"),
     ],
@@ -134,6 +137,7 @@ def test_a_base_is_named_by_its_digest_alone():
     assert not problems
     assert table is not None
     assert (table.base, table.python) == (f"registry.example/base@{DIGEST}", "/usr/bin/python3")
-    table, _ = checked(f'from = "./layout@{DIGEST}"')
-    assert table is not None
-    assert table.base == f"./layout@{DIGEST}"
+    for path in ("./layout", "../bases/layout"):
+        table, _ = checked(f'from = "{path}@{DIGEST}"')
+        assert table is not None
+        assert table.base == f"{path}@{DIGEST}"

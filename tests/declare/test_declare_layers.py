@@ -207,3 +207,15 @@ def test_reference_is_remote(tmp_path):
 
     one, other = (parse(f'{EMPTY}[include]\nenvironments = [{{ {key} = "a/b" }}]\n') for key in ("remote", "reference"))
     assert one == other
+
+
+def test_a_python_is_stated_of_the_base_of_a_layer(make, tmp_path, settings):
+    """The manifest that states it need not name the base, if an environment that it includes does."""
+    base = f'[plugins.esker.image]\nfrom = "registry.example/base@sha256:{"0" * 64}"\n'
+    layer(tmp_path, "base", base, settings=settings)
+    stated = '[plugins.esker.image]\npython = "/usr/bin/python3"\n'
+    image = load(str(layer(tmp_path, "top", stated, "base", settings=settings))).esker.image
+    assert (image.base, image.python) == (f"registry.example/base@sha256:{'0' * 64}", "/usr/bin/python3")
+    make("other", '"a"')
+    with pytest.raises(InvalidLock, match="no base is named"):
+        layer(tmp_path, "alone", stated, "other", settings=settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from esker.declare.missing_packages import counted, known_wheels, named, origins
+from esker.declare.missing_packages import counted_packages, known_wheels, named, origins
 from esker.formats.manifest import parse
 
 INSTALL = parse(
@@ -47,4 +47,4 @@ def test_a_wheel_is_known_by_the_package_and_not_by_the_name_that_the_manifest_g
 def test_many_names_are_counted():
     """A sentence has room for a few."""
     assert named(list("abcdefgh")) == "`a`, `b`, `c`, `d`, `e`, `f` and 2 more"
-    assert counted(["a"]) == "1 package of [install]"
+    assert counted_packages(["a"]) == "1 package of [install]"

@@ -387,7 +387,19 @@ MISTAKES = [
     ),
     ("services.dbb = {}", "[services] has no service `dbb`", "did you mean `db`?"),
     ("services.zebra = {}", "[services] has no service `zebra`", "`[services.zebra]`"),
-    ("services.db.depends-on = ['files']", "invalid type: array, expected a table", "depends-on = { … }"),
+    (
+        "services.db.depends-on = ['files']",
+        "invalid type: array, expected a table",
+        'write `depends-on = { NAME = "service_started" }`',
+    ),
+    ("services.db.ports = ['8000:8000']", "invalid type: array, expected a table", "write `ports = { NAME = 5432 }`"),
+    ("services.db.restart = 'unless-stopped'", "unknown variant `unless-stopped`", 'write `restart = "always"`'),
+    ("services.db.restart = 'on_failure'", "unknown variant `on_failure`", 'write `restart = "on-failure"`'),
+    ("services.db.restart = true", "invalid type: boolean `true`", 'write `restart = "always"`'),
+    ("services.db.environment = { A = '1' }", "unknown field `environment`", "`vars` in `[services.db]`"),
+    ("services.db.command = 'x'", "unknown field `command`", "the command is in `[services.db]`"),
+    ("services.db.working_dir = 'x'", "unknown field `working_dir`", "begin its command with `cd DIRECTORY && …`"),
+    ("services.db.volumes = ['x:/x']", "unknown field `volumes`", "belongs into a Compose file"),
     (
         "services.db.depends-on.files = 'healthy'",
         "unknown variant `healthy`, expected one of `service_started`",
@@ -497,6 +509,18 @@ def test_names_from_elsewhere_are_not_judged():
     assert not checked(HEAD + depends + "compose = { file = 'c.yml', services.queue.ports = { P = 1 } }")[1]
     included = "services.other.type = 'oneshot'\n[include]\nenvironments = [{ dir = '../low' }]"
     assert not checked(HEAD + depends + included)[1]
+    python = "image.python = '/usr/bin/python3'\n[include]\nenvironments = [{ dir = '../low' }]"
+    assert not checked(HEAD + python)[1]
+
+
+def test_an_empty_list_of_included_environments():
+    """Then nothing comes from elsewhere."""
+    included = "services.other.type = 'oneshot'\nimage.python = '/usr/bin/python3'\n[include]\nenvironments = []"
+    messages = [problem.message.partition("\n")[0] for problem in checked(HEAD + included)[1]]
+    assert messages == [
+        "`python` states a program of the base, and no base is named",
+        "[services] has no service `other`",
+    ]
 
 
 def test_an_older_schema():

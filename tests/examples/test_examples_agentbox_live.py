@@ -36,7 +36,7 @@ def images(tmp_path_factory):
         made = ExampleImages(directory, channel, agentbox.DESKTOP)
         example = made.copy("agentbox", agentbox.agents(directory / "agents"), agentbox.HEAVY)
         for variant in ("full", "desktop"):
-            agentbox.take_browser_out(example / variant)
+            agentbox.take_browser_out(example / variant, directory / "agents")
         agentbox.add_xkbcomp(example / "desktop")
         for variant in ("", "/full", "/desktop"):
             made.esker("lock", "-d", f"examples/agentbox{variant}")

@@ -114,16 +114,21 @@ def killed_command(name: str, top: Path) -> Iterator[KilledCommand]:
 
 @contextmanager
 def prepared(case: Case, place: Path) -> Iterator[dict[str, str]]:
-    """Make the place of a command, run what stands before it, and give the variables with which it runs."""
+    """Make the place of a command, run what stands before it, and give the variables with which it runs.
+
+    The packages are those of this place alone. A collection spares what a process uses, and takes a path of another
+    store that has the same name for its own: it would spare what a test beside this one uses.
+    """
+    own = str(place)
     for part in ("project", "home", "tmp", "uv-cache"):
         (place / part).mkdir(parents=True)
     with PackageIndex() as index, CondaChannel() as channel:
         for subdir in SUBDIRS.values():
             for name in ("made", "prog"):
-                files = {f"bin/{name}": f"#!/bin/sh\necho {name} runs in {PLACEHOLDER}\n", f"share/{name}": name}
+                files = {f"bin/{name}": f"#!/bin/sh\necho {name} runs in {PLACEHOLDER}\n", f"share/{name}": own}
                 channel.add(conda_package(name, "1.0", files, subdir=subdir))
         for package in ("app", "tool"):
-            main = {f"{package}.py": f"def main(): print('{package} runs')\n"}
+            main = {f"{package}.py": f"# {own}\ndef main(): print('{package} runs')\n"}
             index.add(package, "1.0", main, scripts={package: f"{package}:main"})
         environ = {
             "PATH": os.environ["PATH"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,17 @@ def test_the_libraries_that_a_file_needs():
 def test_no_such_file(data):
     """What is none, is of another kind or is cut short has no needs."""
     assert needs(data) is None
+
+
+def test_a_name_beyond_the_end_of_every_file():
+    """The place of a name is a number of 64 bits, of which no file is that long."""
+    data = bytearray(SHELL)
+    (headers,), (size, count) = struct.unpack_from("<Q", data, 32), struct.unpack_from("<HH", data, 54)
+    found = [struct.unpack_from("<IIQ", data, headers + size * number) for number in range(count)]
+    (dynamic,) = (offset for kind, _, offset in found if kind == 2)
+    assert struct.unpack_from("<Q", data, dynamic) == (1,)  # a library that is needed
+    struct.pack_into("<Q", data, dynamic + 8, 2**64 - 1)
+    assert needs(bytes(data)) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, len(SHELL) - 1), st.integers(0, 255)), max_size=20))

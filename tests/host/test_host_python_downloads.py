@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from esker.host.python_downloads import fetched_pythons
+from esker.errors import CommandFailed
+from esker.host.python_downloads import PythonDownloads, fetched_pythons
+from esker.progress import Silent
 from esker.settings import Settings
 
 
@@ -23,6 +25,29 @@ def test_fetched_pythons_are_found_newest_first(tmp_path):
         f"{tmp_path}/cpython-3.9.1-linux/bin/python3.9",
     ]
     assert fetched_pythons(f"{tmp_path}/missing") == []
+
+
+def test_what_could_not_be_fetched_is_not_done(tmp_path, monkeypatch):
+    """The work that has begun fails: no line may say that it is done, before the error that says why it is not."""
+    heard = []
+
+    class Listener(Silent):
+        def begin(self, title, **_kinds):
+            heard.append(title)
+
+        def end(self):
+            heard.append("end")
+
+        def fail(self):
+            heard.append("fail")
+
+    def failing(*_arguments, **_named):
+        raise CommandFailed("uv", status=2, output="error: No download found")
+
+    monkeypatch.setattr("esker.host.python_downloads.run_uv", failing)
+    downloads = PythonDownloads(str(tmp_path / "pythons"), {}, Listener())
+    assert downloads.fetch("==3.99.*", "Python 3.99") == "uv knows none to fetch"
+    assert heard[:2] == [f"Fetching Python 3.99 into {tmp_path}/pythons", "fail"]
 
 
 def test_the_directory_is_uvs_own_but_for_root(monkeypatch):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -101,4 +102,18 @@ def test_without_a_place_it_says_so(temporary, monkeypatch):
     monkeypatch.setenv("TMPDIR", "/proc")
     with pytest.raises(HostError) as caught, scratch("lock"):
         pass
-    assert caught.value.hint == "make room in /tmp, or name another one in TMPDIR"
+    assert caught.value.message == "temporary files cannot be written into `/proc`: no such file or directory"
+    assert caught.value.hint == "make room there, or name another directory in TMPDIR, or unset it"
+
+
+def test_without_a_place_of_its_own_tmp_is_named(monkeypatch):
+    """A TMPDIR that is empty or relative is passed over, so a person is not told to unset it."""
+    monkeypatch.setenv("TMPDIR", "here")
+    monkeypatch.setattr(os, "mkdir", refused)
+    with pytest.raises(HostError, match="^temporary files cannot be written into `/tmp`: ") as caught, scratch("lock"):
+        pass
+    assert caught.value.hint == "make room there, or name another directory in TMPDIR"
+
+
+def refused(*_arguments, **_named):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -21,6 +21,17 @@ def test_uv_is_killed_with_us(tmp_path, monkeypatch):
         assert running is None or pidfd.wait(running, 10)
 
 
+def test_what_a_person_is_told_to_run(tmp_path, monkeypatch):
+    """Nobody is told to run a command that is not on PATH: pip puts Esker's own uv where no PATH leads."""
+    own = tmp_path / "a place/uv"
+    monkeypatch.setattr(uv, "uv_program", lambda: str(own))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert uv.uv_command() == f"'{own}'"
+    (tmp_path / "uv").write_text("")
+    (tmp_path / "uv").chmod(0o755)
+    assert uv.uv_command() == "uv"
+
+
 def test_uv_that_is_not_there_is_an_error_with_a_mend(tmp_path, monkeypatch):
     """A program that went away after it was found is named, with what brings it back."""
     monkeypatch.setattr(uv, "uv_program", lambda: str(tmp_path / "uv"))

@@ -10,7 +10,7 @@ import pytest
 from esker.declare.load import load
 from esker.errors import ResolutionFailed, StaleLock
 from esker.formats import pylock
-from esker.host.uv import run_uv
+from esker.host.uv import run_uv, uv_command
 from esker.lock.lock_files import read_lock
 from esker.settings import Settings
 from tests.support.sources import SourceProject, commit_of, package, repository, serve_backend
@@ -138,7 +138,7 @@ def test_one_that_is_out_of_date_is_left_alone(project, old, new):
     path = project.directory / "pyproject.toml"
     path.write_text(path.read_text().replace(old, new))
     assert project.lock()
-    told = f"uv.lock is not taken over: uv finds it out of date; to bring it up to date: uv lock. {HERE}"
+    told = f"uv.lock is not taken over: uv finds it out of date; to bring it up to date: {uv_command()} lock. {HERE}"
     assert project.remarks == [told]
     assert f'requires-python = "=={MINOR}.*"' in project.pylock
     assert (project.directory / "uv.lock").read_text() == before
@@ -278,7 +278,7 @@ def test_upgrades_are_uv_s(project, index):
     uv_lock(project)
     project.lock()
     index.add("web", "2.0")
-    told = "the versions are those of uv.lock; to upgrade them: uv lock --upgrade"
+    told = f"the versions are those of uv.lock; to upgrade them: {uv_command()} lock --upgrade"
     project.lock(upgrade=True)
     project.lock(upgrade=frozenset({"web"}))
     assert project.remarks == [told, told]

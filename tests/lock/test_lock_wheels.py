@@ -276,11 +276,13 @@ def test_a_machine_that_has_no_room_is_not_a_resolution_failure(environ, interpr
     (tmp_path / "uv").chmod(0o755)
     with monkeypatch.context() as patch:
         patch.setattr("uv.find_uv_bin", lambda: str(tmp_path / "uv"))
+        patch.setenv("PATH", "/nowhere")
         with pytest.raises(HostError, match="could not be locked: x: No space left on device") as caught:
             resolve(inputs("app"), interpreter, Settings(environ).tools)
-    assert caught.value.hint.startswith("the disk is full: free some space")
+    told = f"the disk is full: free some space; this empties uv's cache: {tmp_path}/uv cache clean"
+    assert caught.value.hint == told
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
-    with pytest.raises(HostError, match="no directory for temporary files") as caught:
+    with pytest.raises(HostError, match=r"temporary files cannot be written into `.*/nowhere`") as caught:
         resolve(inputs("app"), interpreter, Settings(environ).tools)
     assert "TMPDIR" in caught.value.hint
 

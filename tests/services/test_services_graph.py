@@ -6,7 +6,7 @@ import pytest
 
 from esker.errors import ServiceError, UnknownService
 from esker.services import graph
-from esker.services.specification import CheckSpec, ServiceSpec
+from esker.services.specification import CheckSpec, ContainerSpec, ServiceSpec
 
 CHECK = CheckSpec(form="tcp", target=("localhost:1",))
 
@@ -35,6 +35,16 @@ def test_what_is_restarted_with_a_service():
         specs[name] = replace(specs[name], restarts_with=(target,))
     assert graph.restarted_with(specs, ["db"]) == ["db", "app", "worker"]
     assert graph.restarted_with(specs, ["worker"]) == ["worker"]
+
+
+def test_what_needs_no_container():
+    """Neither itself nor anything that it depends on, however far away, runs in one; a container after it counts not."""
+    specs = services(db=[], cache=[], migrate=["db"], api=["migrate", "cache"], worker=["cache"], front=["worker"])
+    for name in ("db", "front"):
+        container = ContainerSpec(service=name, project="", directory="", files=(), hashes=())
+        specs[name] = replace(specs[name], container=container)
+    assert graph.without_containers(specs) == ["cache", "worker"]
+    assert graph.without_containers({}) == []
 
 
 def test_dependents():
@@ -87,6 +97,15 @@ def test_conditions_that_can_never_hold_are_refused(target, condition, message):
     with pytest.raises(ServiceError, match=message) as caught:
         graph.check_dependencies(specs)
     assert caught.value.hint
+
+
+def test_what_waits_for_the_health_of_a_job_is_told_to_wait_for_its_end():
+    """A migration has no health check, and to wait for its start alone would be too early."""
+    job = ServiceSpec(name="a", command="", has_table=True, oneshot=True)
+    specs = {"a": job, "b": ServiceSpec(name="b", command="", depends_on={"a": "service_healthy"})}
+    with pytest.raises(ServiceError) as caught:
+        graph.check_dependencies(specs)
+    assert caught.value.hint == "give `a` a `healthcheck`, or wait for `service_completed_successfully`"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ name that the tests' channel has no program for is a stand-in: a package with on
 
 from __future__ import annotations
 
-import re
 import subprocess
 import tomllib
 from typing import TYPE_CHECKING, Any
@@ -83,13 +82,10 @@ def agents(directory: Path) -> dict[str, str]:
     return {_URL: str(directory), **MAPPED}
 
 
-def take_browser_out(variant: Path) -> None:
-    """Take agent-browser out of a variant's image: 180 MB that one image is enough to try."""
-    manifest = variant / ".flox/env/manifest.toml"
-    table = r'\n\[plugins\.esker\.image\.prepare\."/opt/node/agent-browser"\]\n(?:.+\n)+'
-    text, count = re.subn(table, "\n", manifest.read_text())
-    assert count == 1
-    manifest.write_text(re.sub('"/opt/node/agent-browser",?', "", text))
+def take_browser_out(variant: Path, repository: Path) -> None:
+    """Put a repository into a variant's image in place of agent-browser: 180 MB that one image is enough to try."""
+    with (variant / ".flox/env/manifest.toml").open("a") as manifest:
+        manifest.write(f'\n[plugins.esker.image.prepare."/opt/node/agent-browser"]\ngit = "{repository}"\n')
 
 
 def add_xkbcomp(desktop: Path) -> None:

@@ -55,6 +55,7 @@ class ThrowawayServices:
         self._file, self._given = Path(project, "web"), given
         self.names = ("web",)
         self.remarks = ()
+        self.unreadable = None
 
     def start(self, *names: str, **how: Any) -> tuple[ServiceStatus, ...]:
         """Write the file."""

@@ -23,7 +23,7 @@ from esker.errors import HostError
 from esker.host import files, ports, state_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from esker.declare.declaration import Declaration
     from esker.settings import Settings
@@ -31,14 +31,16 @@ if TYPE_CHECKING:
 __all__ = ["FIRST", "LAST", "allocate", "allocate_also", "expected"]
 
 FIRST, LAST = 10_000, 32_767
+_OWN = "a checkout's ports and services belong to one user: work in a clone of your own"
 _PORT = re.compile("[0-9]{1,5}")
 
 
-def allocate(declaration: Declaration, settings: Settings, *, renew: bool = False) -> dict[str, int]:
+def allocate(declaration: Declaration, settings: Settings, *, renew: Collection[str] = ()) -> dict[str, int]:
     """Return the port, automatic or fixed, of every variable that a service of the declaration gives a port to.
 
-    A checkout keeps an automatic port from the first time on, even if another program has taken it since. `renew`
-    chooses new automatic ports. Raises HostError if the ports cannot be written down or no port is free.
+    A checkout keeps an automatic port from the first time on, even if another program has taken it since. The services
+    `renew`, containers among them, get new automatic ports. Raises HostError if the ports cannot be written down or no
+    port is free.
     """
     declared, automatic, fixed = _declared(declaration)
     if not automatic and not renew:
@@ -53,7 +55,7 @@ def allocate_also(declaration: Declaration, settings: Settings, names: Iterable[
     """
     wanted = [*names]
     _, automatic, fixed = _declared(declaration)
-    chosen = _allocated(declaration, [*automatic, *wanted], fixed, _state(settings), renew=False)
+    chosen = _allocated(declaration, [*automatic, *wanted], fixed, _state(settings))
     return {name: chosen[name] for name in wanted}
 
 
@@ -88,34 +90,36 @@ def _state(settings: Settings) -> str:
 
 
 def _allocated(
-    declaration: Declaration, names: list[str], fixed: set[int], state: str, *, renew: bool
+    declaration: Declaration, names: list[str], fixed: set[int], state: str, *, renew: Collection[str] = ()
 ) -> dict[str, int]:
     project, own = declaration.project, _own(declaration.dot_flox)
     shared = f"{state}/ports.json"
     with ExitStack() as stack:
-        directory = stack.enter_context(project_directory.writable(declaration.dot_flox, "cache", "esker"))
+        directory = stack.enter_context(project_directory.writable(declaration.dot_flox, "cache", "esker", remedy=_OWN))
         with files.refused("make", state):
             files.make_directory(state)
         stack.enter_context(files.locked(f"{shared}.lock"))
         earlier = _earlier(own, declaration, directory)
         reserved = _of_others(shared, project)
+        owners = {name: service for service, table in declaration.esker.services.items() for name in table.ports}
+        renewed = {name for name in earlier if owners.get(name, name.partition(":")[0]) in renew}
         # Others than variables are asked for apart, so they stay where only variables are asked for.
-        others = [] if renew else [name for name in earlier if not name.isidentifier() and name not in names]
-        chosen = _chosen(project, [*names, *others], earlier, fixed | reserved.keys(), renew=renew)
+        others = [name for name in earlier if not name.isidentifier() and name not in {*names, *renewed}]
+        chosen = _chosen(project, [*names, *others], earlier, fixed | reserved.keys(), renewed)
         _write(shared, reserved | dict.fromkeys(chosen.values(), project))
         _write(own, {"project": project, "inode": _inode(declaration), "ports": chosen}, directory)
     return {name: chosen[name] for name in names}
 
 
 def _chosen(
-    project: str, names: list[str], earlier: Mapping[str, int], taken: set[int], *, renew: bool = False
+    project: str, names: list[str], earlier: Mapping[str, int], taken: set[int], renewed: Collection[str] = ()
 ) -> dict[str, int]:
-    """Return a port for each name that is not among the `taken` ones: its earlier port, or a free one."""
+    """Return a port for each name that is not among the `taken` ones: its earlier port, or a free one if `renewed`."""
     taken = set(taken)
     chosen: dict[str, int] = {}
     for name in names:
         port = earlier.get(name)
-        if port is None or port in taken or renew:
+        if port is None or port in taken or name in renewed:
             unwanted = {port} if port else set()
             port = _free_port(project, name, taken | unwanted)
         chosen[name] = port

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from types import MappingProxyType
 
 from esker.cli import directory
 from esker.errors import UsageError
@@ -106,10 +107,18 @@ def group_usage(group: str, commands: Mapping[str, str]) -> str:
     return "\n".join([f"usage: {group} COMMAND [OPTIONS]", "", "commands:", *lines, "", end])
 
 
-def unknown_command(name: str, offered: Iterable[str], *, of: str) -> UsageError:
-    """Return the error for a name that is no subcommand of `of`; its hint suggests the closest one."""
+def unknown_command(
+    name: str, offered: Iterable[str], *, of: str, elsewhere: Mapping[str, str] = MappingProxyType({})
+) -> UsageError:
+    """Return the error for a name that is no subcommand of `of`; its hint suggests the closest one.
+
+    `elsewhere` has the commands of programs that do the same, and what to type in their place.
+    """
     from difflib import get_close_matches
 
+    if name in elsewhere:
+        error = f"there is no command `{f'{of} {name}'.partition(' ')[2]}`"
+        return UsageError(error, hint=f"for that there is `{of.partition(' ')[0]} {elsewhere[name]}`")
     names = list(offered)
     near = [each for each in names if each.startswith(name)] or get_close_matches(name, names, 1)
     listed = " or ".join(f"`{of} {each}`" for each in near)

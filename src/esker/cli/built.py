@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from esker.ship.project_image import ProjectImage
 
     Built = dict[str, Any]
-    """`record`, which `--json` prints; what is told: `left_out`, paths that are not in the image, and `unset`."""
+    """`record`, which `--json` prints; `left_out`, paths that are not in the image; `remarks`."""
 
 __all__ = ["Built", "keep", "unchanged"]
 
@@ -36,10 +36,11 @@ def keep(
     project: str, options: Namespace, settings: Settings, image: ProjectImage, reference: Reference, since: int
 ) -> Built:
     """Return what was made, and keep it if it depends on nothing but files that the next call can look at."""
-    from esker.cli.making_images import left_out, unset
+    from esker.cli.making_images import left_out, remarks_on
     from esker.cli.views.images import built_record
 
-    built: Built = {"record": built_record(image, reference), "left_out": left_out(image), "unset": unset(image)}
+    built: Built = {"record": built_record(image, reference)}
+    built |= {"left_out": left_out(image), "remarks": remarks_on(image)}
     inputs = None if options.file is not None else _inputs(image, settings)
     if inputs is not None:
         outputs = [image.lock_path, *_layout(options, image)]
@@ -52,7 +53,7 @@ def _inputs(image: ProjectImage, settings: Settings) -> list[str] | None:
     from esker.lock.lock_files import lock_paths
     from esker.lock.own_project import own_project
     from esker.runtimes.native.preparation import sources_of
-    from esker.ship.content.project_files import watched_files
+    from esker.ship.content.watched_files import watched_files
 
     declaration, lock = image.declaration, image.lock
     if declaration.manifest.minimum_cli_version is not None or declaration.esker.runtime != "native":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from esker.cli.selection import check_version, selected_project
 from esker.declare.load import load
 from esker.errors import ImageError
+from esker.formats.counted import counted
 from esker.runtimes import registry
 
 if TYPE_CHECKING:
@@ -87,5 +88,6 @@ def nix_environment(declaration: Declaration, settings: Settings, mode: str, voi
         assert result is not None
         environment = image_environment(declaration, result.toolchain, settings, mode)
     closure = environment.closure
-    voice.say(f"  {len(closure.paths)} store paths of Nix, {closure.size / _MEGABYTE:.1f} MB before compression")
+    number = counted(len(closure.paths), "store path of Nix", "store paths of Nix")
+    voice.say(f"  {number}, {closure.size / _MEGABYTE:.1f} MB before compression")
     return environment

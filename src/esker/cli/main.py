@@ -91,6 +91,18 @@ _LATER = frozenset(
     }
 )
 """Flox's commands that Esker does not implement yet."""
+_ELSEWHERE = {
+    "up": "services start",
+    "down": "services stop",
+    "ps": "services status",
+    "start": "services start",
+    "stop": "services stop",
+    "restart": "services restart",
+    "status": "services status",
+    "logs": "services logs",
+    "shell": "activate",
+    "develop": "activate",
+}
 _INSTEAD = {"run": "activate -- CMD", "update": "upgrade", "gc": "store gc"}
 
 _STANDARD_ERROR = 2
@@ -299,4 +311,4 @@ def _unknown(name: str, voice: Voice) -> UsageError:
         return UsageError(f"`{voice.program} {name}` is not implemented yet", hint=f"see: {voice.program} {instead}")
     from esker.cli.arguments import unknown_command
 
-    return unknown_command(name, commands(voice), of=voice.program)
+    return unknown_command(name, commands(voice), of=voice.program, elsewhere=_ELSEWHERE)

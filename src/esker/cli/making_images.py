@@ -19,11 +19,21 @@ if TYPE_CHECKING:
     from esker.settings import Settings
     from esker.ship.project_image import ProjectImage
 
-__all__ = ["LATEST", "add_options", "left_out", "made", "settings_of", "tell_left_out", "tell_unset", "unset"]
+__all__ = [
+    "LATEST",
+    "add_options",
+    "left_out",
+    "made",
+    "remarks_on",
+    "settings_of",
+    "tell_left_out",
+    "tell_remarks",
+]
 
 LATEST = "latest"
 """The tag of an image for which nobody names one."""
 _MOST_PATHS = 5
+_TABLE = "In `vars` of [plugins.esker.image]"
 
 
 def add_options(parser: Parser) -> None:
@@ -93,7 +103,7 @@ def made(
         )
         image = project_image(declaration, lock, settings, wishes, voice.progress())
     tell_left_out(left_out(image), voice)
-    tell_unset(unset(image), voice)
+    tell_remarks(remarks_on(image), voice)
     return image, reference
 
 
@@ -102,20 +112,31 @@ def left_out(image: ProjectImage) -> list[str]:
     return sorted({path for each in image.contents for path in each.left_out})
 
 
-def unset(image: ProjectImage) -> list[str]:
-    """Return what is wrong with the variables that the image's table takes out, and that nothing sets."""
+def remarks_on(image: ProjectImage) -> list[str]:
+    """Return what a person should know of an image who does not ask, a sentence each.
+
+    The image's table takes out what nothing sets; a variable of a base is not in the image; a program is missing.
+    """
     from esker.formats.tables.shapes import near  # loads msgspec, which an unchanged `image build` does without
 
     names = sorted({name for each in image.contents for name in each.variables.unset})
     hints = [near(name, image.declaration.manifest.vars) for name in names]
     pairs = zip(names, hints, strict=True)
-    return [f"`{name} = false` takes out what nothing sets{f'; {hint}' if hint else ''}" for name, hint in pairs]
+    told = [f"`{name} = false` takes out what nothing sets{f'; {hint}' if hint else ''}" for name, hint in pairs]
+    dropped = sorted({variable for each in image.contents for variable in each.variables.dropped})
+    said = [f"{_TABLE}, {each}" for each in told]
+    said += [
+        f'`{name}` is not in the image: {why}. {_TABLE}, `{name} = "${name}"` keeps it, and `{name} = false` ends this '
+        "remark"
+        for name, _, why in dropped
+    ]
+    return said + sorted({remark for each in image.contents for remark in each.remarks})
 
 
-def tell_unset(remarks: Sequence[str], voice: Voice) -> None:
-    """Say which variables are taken out for nothing."""
+def tell_remarks(remarks: Sequence[str], voice: Voice) -> None:
+    """Say what a person should know of an image."""
     for remark in remarks:
-        voice.say(f"! In `vars` of [plugins.esker.image], {remark}")
+        voice.say(f"! {remark}")
 
 
 def tell_left_out(paths: list[str], voice: Voice) -> None:
@@ -131,11 +152,13 @@ def _services(declaration: Declaration) -> Callable[[str, Mapping[str, int]], Se
     """Return what gives the services of a system as the supervisor reads them."""
 
     def specified(system: str, ports: Mapping[str, int]) -> Sequence[Mapping[str, object]]:
-        from dataclasses import asdict
+        from dataclasses import asdict, replace
 
         from esker.services.specification import specify
 
-        return [asdict(spec) for spec in specify(declaration, system, ports).values()]
+        specs = specify(declaration, system, ports).values()
+        # The digest of `[vars]` is for edits here, and would tell of variables that the image does not have.
+        return [asdict(replace(spec, environment="")) for spec in specs]
 
     return specified
 

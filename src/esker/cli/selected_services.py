@@ -70,7 +70,7 @@ def selected_services(options: Namespace, voice: Voice, project: str) -> Chamber
                 raise problem from None
             raise
     services = environment.services
-    if not services.names and not has_manifest:
+    if not services.names and not has_manifest and not services.unreadable:
         hint = "declare them in a Compose file, or in a manifest: esker init"
         hint += " (beside a flake or a manifest.scm, with `runtime` in [plugins.esker])"
         raise ServiceError("Environment does not have any services defined.", hint=hint)

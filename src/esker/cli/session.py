@@ -46,12 +46,13 @@ def _leased(
     from esker.cli.views.outdated_services import say_outdated
     from esker.cli.views.services import Live
     from esker.environment import chamber
+    from esker.errors import NoEngine
 
     inside = begun.activation.apply(environ).get(ACTIVE_ENVIRONMENTS, "")
     environ = {**environ, ACTIVE_ENVIRONMENTS: inside}  # the services go by what was chosen for the activation
     services = chamber(runtime, environ, lambda *_: begun._replace(end=nothing))
     services.like_flox = voice.services_like_flox
-    if not services.names:
+    if not services.names and not services.unreadable:
         voice.say(_no_services(runtime.project))
         return None
     for text in services.remarks:
@@ -59,8 +60,12 @@ def _leased(
     # Flox starts nothing if anything runs. Esker starts what does not run yet.
     runs = any if services.like_flox else all
     running = runs(status.has_started for status in services.status())
-    with Live(voice) as live:
-        leased = services.lease(changed=live.show, pid=shell, token=None if shell is None else _SHELL)
+    try:
+        with Live(voice) as live:
+            leased = services.lease(changed=live.show, pid=shell, token=None if shell is None else _SHELL)
+    except NoEngine as error:
+        hint = f"{error.hint}; to activate without services: --no-start-services"
+        raise NoEngine(error.message, hint=hint) from error
     if running:
         voice.say("! Skipped starting services, services are already running")
     say_outdated(leased.statuses, services.names, voice)

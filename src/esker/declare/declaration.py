@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from esker.declare import notations
-from esker.declare.image_table import ImageTable, a_base_has_the_python
+from esker.declare.image_table import ImageTable
+from esker.formats import manifest_services
 from esker.formats.manifest import Manifest, Service
 from esker.formats.manifest_values import variable_name
 from esker.formats.references import cycle
-from esker.formats.tables.reader import Checked, Fault, Parsed
+from esker.formats.tables.reader import Checked, Elsewhere, Fault, Parsed
 
 if TYPE_CHECKING:
     from esker.errors import EskerError
@@ -221,19 +222,33 @@ def _oneshot_ends(_: ServiceTable, table: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(("restart",), '`restart = "always"` would start a oneshot again for ever', 'write "on-failure"')
 
 
+_RESTARTS = (
+    *(("unless-stopped", "always"), ("on_failure", "on-failure"), ("exit_on_failure", "no"), ("never", "no")),
+    *(("true", "always"), ("false", "no")),
+)
+"""What Compose, process-compose and systemd call it."""
+_KEYS = (
+    *manifest_services.WORDS,
+    ("command", "the command is in `[services.NAME]`"),
+    ("vars", "write `vars` in `[services.NAME]`"),
+    *((key, "write it in `[services.NAME]`") for key in ("is-daemon", "shutdown", "systems", "systemd")),
+    *((word, "write `healthcheck`") for word in ("readiness_probe", "liveness_probe", "ready")),
+)
+
+
 class ServiceTable(_Value, frozen=True):
     """`[plugins.esker.services.NAME]`; times in seconds."""
 
     type: Literal["simple", "oneshot"] = "simple"
     depends_on: Mapping[str, Condition] = {}
     healthcheck: Annotated[HealthCheck | None, Checked(_one_form)] = None
-    restart: Literal["no", "on-failure", "always"] = "no"
+    restart: Annotated[Literal["no", "on-failure", "always"], Elsewhere(_RESTARTS)] = "no"
     max_restarts: Count = 3
     backoff: Duration = 0.1
     """The pause before the first restart; it doubles with each restart, up to 10 s."""
     stop_signal: Annotated[str, Parsed(notations.signal_name)] = "SIGTERM"
     stop_grace_period: Duration = 10.0
-    ports: Mapping[VariableName, Annotated[int, Parsed(notations.port)]] = {}
+    ports: Mapping[VariableName, Annotated[int, Parsed(notations.port, example="5432")]] = {}
     """Variable name to port; 0 means a free port, which this checkout then keeps."""
     pass_env: tuple[VariableName, ...] = ()
     user: Word | None = None
@@ -337,7 +352,7 @@ class EskerTable(_Value, frozen=True):
     python: Annotated[PythonTable | None, Checked(_of_a_project)] = None
     conda: CondaTable | None = None
     services: Annotated[
-        Mapping[str, Annotated[ServiceTable, Checked(_oneshot_ends)]],
+        Mapping[str, Annotated[ServiceTable, Checked(_oneshot_ends), Elsewhere(_KEYS)]],
         Checked(_no_dependency_cycle),
         Checked(_one_service_a_port_variable),
     ] = {}
@@ -347,7 +362,7 @@ class EskerTable(_Value, frozen=True):
     """What gives the toolchain besides Esker's own store, if anything does: a flake or shell.nix, or a manifest.scm."""
     nix: NixTable = NixTable()
     guix: GuixTable = GuixTable()
-    image: Annotated[ImageTable | None, Checked(a_base_has_the_python)] = None
+    image: ImageTable | None = None
 
 
 class Layers(NamedTuple):

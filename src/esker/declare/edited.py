@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from esker.formats.counted import noun
 from esker.formats.tables.reader import near
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Edit(NamedTuple):
 def missing_packages(names: Sequence[str]) -> str:
     """Return the message about packages that are not in the manifest; for a single one it is Flox's."""
     listed = ", ".join(f"'{name}'" for name in names)
-    return f"no package{'s' if len(names) > 1 else ''} named {listed} in the manifest"
+    return f"no {noun(len(names), 'package')} named {listed} in the manifest"
 
 
 def present_packages(missing: Sequence[str], present: Mapping[str, Sequence[str]]) -> str:

@@ -11,9 +11,11 @@ import re
 from typing import Any
 
 from esker.errors import Malformed
+from esker.formats.counted import counted
 from esker.formats.oci import reference as references
 from esker.formats.systems import SYSTEMS
 from esker.formats.tables.reader import Refusal
+from esker.formats.toml_values import inline
 
 __all__ = [
     "OWN_PLACES",
@@ -33,11 +35,12 @@ _NAME = r"(?:[a-zA-Z0-9.-]+(?::[0-9]{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
 _DIGITS = 64
 _DIGEST = re.compile(rf"sha256:[0-9a-f]{{{_DIGITS}}}")
 _BASE_HINT = 'write it as in "registry.example/base@sha256:…", or for a layout or an archive "./base@sha256:…"'
+_PATHS = ("/", "./", "../", "~")
 _UNIT = re.compile(r"(?:(?:conda|pypi|nix)/)?[A-Za-z0-9_][A-Za-z0-9._+#-]*")
 
 
 def base_image(text: str) -> str:
-    """Return the name of an image that another one begins with: in a registry or below the project, with its digest.
+    """Return the name of an image that another one begins with: in a registry or a relative path, with its digest.
 
     >>> base_image("registry.example/base@sha256:" + 64 * "0").partition("@")[0]
     'registry.example/base'
@@ -47,16 +50,15 @@ def base_image(text: str) -> str:
         named = text if not at else name
         message = f"`{text}` has no digest, so it may be another image tomorrow"
         if digits := re.fullmatch(r"sha256:([0-9a-f]+)", digest if at else ""):
-            message = f"the digest in `{text}` has {len(digits[1])} digits, not {_DIGITS}"
+            message = f"the digest in `{text}` has {counted(len(digits[1]), 'digit')}, not {_DIGITS}"
         hint = f"write it with the digest that this shows, NAME@sha256:…: esker image inspect {named}"
+        if not named.startswith(_PATHS) and "/" not in named:
+            hint = f"name its registry, and its digest, which this shows: esker image inspect registry.example/{named}"
         raise Refusal(message, hint)
-    if name.startswith(("./", "../", "/")):
-        if name.startswith("./") and ".." not in name.split("/"):
-            return text
-        hint = (
-            'copy the layout or the archive into the project, and write "./base@sha256:…"; or take it from a registry'
-        )
-        raise Refusal(f"`{name}` is not below the project directory", hint)
+    if name.startswith(("./", "../")):
+        return text
+    if name.startswith(_PATHS):
+        raise Refusal(f"`{name}` is not a path relative to the project directory", _BASE_HINT)
     try:
         reference = references.parse(f"{name}@{digest}")
     except Malformed as error:
@@ -95,7 +97,8 @@ def image_place(text: str) -> str:
         None,
     )
     if own is not None:
-        raise Refusal(f"`{text}` is no place for files: `{own}` in an image is not the project's", 'such as "/app"')
+        message = f"`{text}` is no place for files: `{own}` in an image is not the project's"
+        raise Refusal(message, 'choose another one, such as "/app"')
     return place
 
 
@@ -141,7 +144,7 @@ def removable(value: Any) -> str | None:
     if value is False:
         return None
     if not isinstance(value, str):
-        raise Refusal(f"`{value}` is not the value of a variable", "write a string, or `false` to leave it out")
+        raise Refusal(f"`{inline(value)}` is not the value of a variable", "write a string, or `false` to leave it out")
     if "\0" in value:
         raise Refusal("the text holds a NUL character", "no variable can hold one: take it out")
     return value

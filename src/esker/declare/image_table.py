@@ -16,7 +16,7 @@ from esker.declare.prepared_table import Prepared, separate_places
 from esker.formats.manifest_values import variable_name
 from esker.formats.tables.reader import Checked, Fault, Parsed
 
-__all__ = ["ImageHealthCheck", "ImageLayer", "ImageTable", "a_base_has_the_python"]
+__all__ = ["ImageHealthCheck", "ImageLayer", "ImageTable"]
 
 Pause = Annotated[float, Parsed(notations.pause, str, '"10s"')]
 Place = Annotated[str, Parsed(image_notations.image_place)]
@@ -77,13 +77,6 @@ def _one_layer_each(layers: tuple[ImageLayer, ...], _: object) -> Iterator[Fault
             if owner != layer.name:
                 message = f"`{package}` is in the layer `{owner}` already"
                 yield Fault((str(number), "packages"), message, "take it out of one of the two")
-
-
-def a_base_has_the_python(table: ImageTable | None, written: Mapping[str, Any] | None) -> Iterator[Fault]:
-    """A Python of the base is stated only if there is a base; one that is written wrongly is a fault of its own."""
-    if table is not None and table.python is not None and "from" not in (written or {}):
-        hint = "name the base (`from`); or take `python` out, and conda's Python or one of uv's is used"
-        yield Fault(("python",), "`python` states a program of the base, and no base is named", hint)
 
 
 class ImageTable(_Value, frozen=True):

@@ -93,7 +93,7 @@ class _Walk:
                 place = include.descriptor.dir
                 place = os.path.relpath(place, project) if os.path.isabs(place) else place
                 table = by_key.rebased(self._included(project, include, above), place)
-            result = by_key.merged(result, table)
+            result = by_key.merged(result, by_key.included(table))
         return by_key.merged(result, _own_table(compose.composer))
 
     def _included(self, project: str, include: IncludedManifest, above: tuple[str, ...]) -> Mapping[str, Any]:

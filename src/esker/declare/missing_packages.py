@@ -9,13 +9,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from esker.formats.abridged import abridged
+from esker.formats.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from esker.formats.manifest import Package
 
-__all__ = ["WITHOUT", "counted", "known_wheels", "named", "origins"]
+__all__ = ["WITHOUT", "counted_packages", "known_wheels", "named", "origins"]
 
 WITHOUT = "esker activate --without-packages"
 """The command that goes on without them."""
@@ -31,9 +32,9 @@ def named(names: Sequence[str]) -> str:
     return _listed([f"`{name}`" for name in names])
 
 
-def counted(names: Sequence[str]) -> str:
+def counted_packages(names: Sequence[str]) -> str:
     """Return the number of packages, such as `3 packages of [install]`."""
-    return f"{len(names)} package{'s' if len(names) > 1 else ''} of [install]"
+    return counted(len(names), "package of [install]", "packages of [install]")
 
 
 def origins(install: Mapping[str, Package], names: Sequence[str]) -> str:

@@ -101,6 +101,7 @@ def _refuse(project: str, settings: Settings, path: str, status: os.stat_result)
     import shlex
 
     from esker.errors import NotTrusted
+    from esker.host.accounts import described
 
     code = f"what is in `{project}`"
     if os.path.lexists(f"{project}/.flox"):
@@ -111,9 +112,9 @@ def _refuse(project: str, settings: Settings, path: str, status: os.stat_result)
     if status.st_mode & _KIND == _LINK and path != f"{project}/.flox":
         message = f"`{path}` has become a link, which may lead to the code of somebody else"
     elif path == f"{project}/.flox" and owner not in _friends(settings):
-        message = f"`{project}` belongs to {_user(owner)}, and its code has not been trusted"
+        message = f"`{project}` belongs to {described(owner)}, and its code has not been trusted"
     elif owner not in _friends(settings):
-        message = f"`{path}` belongs to {_user(owner)}, who can change the code of `{project}`"
+        message = f"`{path}` belongs to {described(owner)}, who can change the code of `{project}`"
     else:
         message = f"every user can write to `{path}`, and so change the code of `{project}`"
         mend = f"close it (chmod o-w {shlex.quote(path)}), or {mend}"
@@ -172,12 +173,3 @@ def _entries(path: str, settings: Settings) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError):
         problem = Problem("not a list of trusted projects", hint="remove the file, and trust your projects again")
         raise InvalidFile(path, [problem]) from None
-
-
-def _user(uid: int) -> str:
-    import pwd
-
-    try:
-        return f"user `{pwd.getpwuid(uid).pw_name}`"
-    except KeyError:
-        return f"uid {uid}"

@@ -42,7 +42,9 @@ def _faults(esker: EskerTable, manifest: Manifest, values: Mapping[str, Any]) ->
     declared = values.get("services")
     own = set(declared) - {"auto-start"} if isinstance(declared, Mapping) else set()
     containers = set(esker.compose.chosen) if esker.compose else set()
-    if manifest.include is None:  # an included environment may declare the service
+    included = manifest.include.environments if manifest.include else ()
+    if not included:  # an included environment may declare the service, or name the base
+        yield from _python_without_base(esker, values)
         yield from _undeclared_services(esker, own)
         if esker.compose is None or containers:  # an empty list means every service of a file that we have not read
             yield from _unknown_dependencies(esker, own | containers)
@@ -85,6 +87,13 @@ def _systems_of_conda(esker: EskerTable) -> Iterator[Fault]:
         if not isinstance(entry, str) and entry.systems == ():
             path = ("conda", "dependencies", str(number), "systems")
             yield Fault(path, f"`{entry.spec}` is for no system", "name some, or leave `systems` out for all")
+
+
+def _python_without_base(esker: EskerTable, values: Mapping[str, Any]) -> Iterator[Fault]:
+    """A Python of the base is stated only if there is a base; one that is written wrongly is a fault of its own."""
+    if esker.image is not None and esker.image.python is not None and "from" not in values["plugins"]["esker"]["image"]:
+        hint = "name the base (`from`); or take `python` out, and conda's Python or one of uv's is used"
+        yield Fault(("image", "python"), "`python` states a program of the base, and no base is named", hint)
 
 
 def _undeclared_services(esker: EskerTable, own: set[str]) -> Iterator[Fault]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.declare import notations, project_directory, trust
 from esker.errors import AlreadyExists, CommandFailed, IncludeError, InvalidFile, UsageError
 from esker.formats import git_address, vendored
+from esker.formats.counted import counted
 from esker.formats.tables.reader import Refusal
 from esker.formats.untrusted import LARGEST_MANIFEST, json_value
 from esker.formats.urls import redact_repository
@@ -117,7 +118,9 @@ def _taken(entries: Sequence[TreeEntry], shown: str) -> list[TreeEntry]:
         hint = "lock it there, and commit .flox/env/manifest.lock" if missing == ["env/manifest.lock"] else None
         raise IncludeError(f"the environment in `{shown}` has no `.flox/{missing[0]}`", hint=hint)
     if len(taken) > _MOST_FILES or sum(entry.size for entry in taken) > _LARGEST:
-        raise _refused(f"the environment in `{shown}` is too large: {len(taken)} files", "remove what is not of it")
+        raise _refused(
+            f"the environment in `{shown}` is too large: {counted(len(taken), 'file')}", "remove what is not of it"
+        )
     return taken
 
 

@@ -55,7 +55,7 @@ def needs(data: bytes | mmap) -> Needs | None:
         dynamic = _dynamic_table(data, headers)
         is_dynamic = _DT_NEEDED in dynamic or any(header[0] == _PT_INTERP for header in headers)
         return Needs(machine, is_dynamic, _glibc(data, headers, dynamic), tuple(_libraries(data, headers, dynamic)))
-    except struct.error:
+    except (struct.error, OverflowError):  # OverflowError: a place in the file that no file has
         return None
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from esker.formats.manifest_values import ManifestTable, VariableName, plain
-from esker.formats.tables.reader import Fault, Parsed, Refusal, RequiredBefore, Rest, Since, near
+from esker.formats.tables.reader import Elsewhere, Fault, Parsed, Refusal, RequiredBefore, Rest, Since, near
 
 __all__ = [
+    "WORDS",
     "Dependency",
     "Service",
     "Services",
@@ -85,11 +86,30 @@ class Service(ManifestTable, frozen=True):
     """The systems to run it on; any text, because Flox takes any."""
 
 
+_VARS = "the variables of a service are `vars` in `[services.NAME]`"
+_DIRECTORY = "a service begins in the project's directory: begin its command with `cd DIRECTORY && …`"
+_CONTAINER = "a service here is a process of this machine: one that is a container belongs into a Compose file"
+WORDS = (
+    *((word, _VARS) for word in ("env", "environment", "env_file", "env-file")),
+    *((word, _DIRECTORY) for word in ("cwd", "dir", "directory", "working_dir", "working-dir")),
+    *((word, _CONTAINER) for word in ("image", "build", "volumes", "container_name")),
+    *((word, "write `depends-on`") for word in ("after", "depends")),
+)
+"""What other programs call what a service has; for both tables of a service."""
+_ESKERS = (
+    *("type", "healthcheck", "restart", "max-restarts", "backoff", "stop-signal", "stop-grace-period", "ports"),
+    *("pass-env", "user"),
+)
+_HERE = (*WORDS, *((key, "it belongs into `[plugins.esker.services.NAME]`") for key in _ESKERS))
+
+
 class Services(ManifestTable, frozen=True):
     """The `[services]` table: `auto-start` is a setting, every other key is the name of a service."""
 
     auto_start: Annotated[bool | None, Parsed(_auto_start, Any), Since("1.12.0")] = None
-    services: Annotated[Mapping[Annotated[str, Parsed(_service_name, is_rule=True)], Service], Rest()] = {}
+    services: Annotated[
+        Mapping[Annotated[str, Parsed(_service_name, is_rule=True)], Annotated[Service, Elsewhere(_HERE)]], Rest()
+    ] = {}
 
 
 def daemons_can_stop(services: Services, table: Mapping[str, Any]) -> Iterator[Fault]:

@@ -11,8 +11,10 @@ __all__ = ["syntax_problem"]
 
 _TOKEN = re.compile(
     r"""(?P<comment>\#[^\n]*)"""
-    r'''|"""(?:[^"\\]++|\\.|"(?!""))*+"{3,5}'''  # never gives back, which would take exponential time
-    r"""|'''(?:[^']++|'(?!''))*+'{3,5}"""
+    # A character is matched in one way alone, so nothing takes exponential time. Possessive quantifiers would do that
+    # too, but Python before 3.11.5 matches nothing with them.
+    r'''|"""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*"{3,5}'''
+    r"""|'''[^']*(?:'(?!'')[^']*)*'{3,5}"""
     r'''|(?P<unclosed>"""|\'\'\')'''
     r"""|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'"""
     r"""|(?P<open>[\[{])|(?P<close>[\]}])""",

@@ -11,7 +11,17 @@ from esker.host.spawn import Identity, assume
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["NOBODY", "Account", "account", "find_account", "find_home", "give_directory", "home", "unreachable"]
+__all__ = [
+    "NOBODY",
+    "Account",
+    "account",
+    "described",
+    "find_account",
+    "find_home",
+    "give_directory",
+    "home",
+    "unreachable",
+]
 
 NOBODY = 65534
 
@@ -32,6 +42,18 @@ def account(uid: int) -> Account:
     except KeyError:
         return Account(uid, uid, str(uid), "/")
     return Account(uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
+
+
+def described(uid: int) -> str:
+    """Return the user with `uid` as messages name it: the name where the machine knows one.
+
+    >>> described(0), described(4_000_000_000)
+    ('user `root`', 'uid 4000000000')
+    """
+    try:
+        return f"user `{pwd.getpwuid(uid).pw_name}`"
+    except KeyError:
+        return f"uid {uid}"
 
 
 def find_account(name: str) -> Account | None:

@@ -72,7 +72,9 @@ class PythonDownloads(NamedTuple):
                         os.chmod(path, 0o755)  # despite the umask  # noqa: S103  # every user has to get in
                 messages = run_uv(command, self.variables, cwd=elsewhere, python_downloads=True)
             except CommandFailed as failure:
-                return self._unfetched(failure)
+                unfetched = self._unfetched(failure)
+                self.progress.fail()  # the caller tells why
+                return unfetched
             if self.shared:
                 _open(self.directory)
             version, size = _VERSION.search(messages), _SIZE.search(messages)

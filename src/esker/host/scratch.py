@@ -35,8 +35,10 @@ def scratch(kind: str, *, kept: float = 0.0) -> Iterator[str]:
         made, held = _made(_top(), f"{kind}-", kept)
     except OSError as refusal:
         reason = (refusal.strerror or str(refusal)).lower()
-        message = f"there is no directory for temporary files that can be written: {reason}"
-        raise HostError(message, hint="make room in /tmp, or name another one in TMPDIR") from refusal
+        message = f"temporary files cannot be written into `{_above()}`: {reason}"
+        is_named = os.environ.get("TMPDIR") == _above()
+        other = "name another directory in TMPDIR, or unset it" if is_named else "name another directory in TMPDIR"
+        raise HostError(message, hint=f"make room there, or {other}") from refusal
     with _removed_after(made, held):
         yield made
 
@@ -73,14 +75,18 @@ def clear(top: str, prefix: str, *, kept: float = 0.0, directory: int | None = N
 
 def _top() -> str:
     # Not `tempfile.gettempdir`, which tries the directory by a file of its own that a kill leaves behind.
-    above = os.environ.get("TMPDIR", "/tmp")  # noqa: S108  (the directory in it is ours alone, or refused)
-    path = f"{above if os.path.isabs(above) else '/tmp'}/esker-scratch-{outer_uid(os.geteuid())}"  # noqa: S108
+    path = f"{_above()}/esker-scratch-{outer_uid(os.geteuid())}"
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
     if not is_private(path):
         message = f"cannot use `{path}` for temporary files: another user made it, or may write there"
         raise HostError(message, hint="set TMPDIR to a directory of yours")
     return path
+
+
+def _above() -> str:
+    named = os.environ.get("TMPDIR", "")
+    return named if os.path.isabs(named) else "/tmp"  # noqa: S108  (the directory in it is ours alone, or refused)
 
 
 def _made(top: str, prefix: str, kept: float, directory: int | None = None) -> tuple[str, int]:

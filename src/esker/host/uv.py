@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from esker.formats.urls import redact
 from esker.host import prctl
 from esker.host.certificates import certificate_bundle
 from esker.host.child import child
+from esker.host.process import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,6 +77,11 @@ def uv_program() -> str:
             "the `uv` program that Esker depends on is not where its package should have put it",
             hint="install it again: python -m pip install --force-reinstall uv",
         ) from error
+
+
+def uv_command() -> str:
+    """Return how a person starts uv: by its name if it is on PATH, else by the path of Esker's own."""
+    return "uv" if find_program("uv", os.environ.get("PATH")) else shlex.quote(uv_program())
 
 
 def uv_version() -> str:
@@ -207,7 +214,7 @@ def _hint(messages: str) -> str | None:
             "(UV_DEFAULT_INDEX, UV_INDEX) and the proxy's"
         )
     if "No space left" in messages:
-        return f"the disk is full: free some space ({os.path.expanduser('~/.cache/uv')} can be emptied: uv cache clean)"
+        return f"the disk is full: free some space; this empties uv's cache: {uv_command()} cache clean"
     if _NO_CACHE in messages:
         return "set UV_CACHE_DIR to a directory that can be written"
     return None

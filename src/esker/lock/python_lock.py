@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 from esker.errors import ResolutionFailed
 from esker.formats import pylock
+from esker.host.uv import uv_command
 from esker.lock.build_requirements import check_not_locked, resolved_build, with_source_builds
 from esker.lock.own_project import own_project
 from esker.lock.pyproject import read_pyproject
@@ -90,7 +91,7 @@ class PythonLock(NamedTuple):
             )
         names = {each.name for each in lock.packages}
         if self.upgrade is True or (self.upgrade and self.upgrade & names):
-            self.progress.remark("the versions are those of uv.lock; to upgrade them: uv lock --upgrade")
+            self.progress.remark(f"the versions are those of uv.lock; to upgrade them: {uv_command()} lock --upgrade")
 
     def _resolved(self, interpreter: Interpreter, uv_pins: Pylock | None) -> Pylock:
         """Return the lock as it is resolved here; what `uv_pins` has, that of a uv.lock, is never upgraded."""

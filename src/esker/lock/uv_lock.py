@@ -23,7 +23,7 @@ from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.formats.urls import redact, redact_repository
 from esker.host import files
 from esker.host.scratch import scratch
-from esker.host.uv import run_uv
+from esker.host.uv import run_uv, uv_command
 from esker.lock.directory_metadata import directory_sources
 from esker.lock.edges import with_edges
 from esker.lock.locked_sources import check_hashes, check_sources, is_from_source, relocated
@@ -124,7 +124,7 @@ def _check_project(declaration: Declaration, project: Pyproject) -> None:
     """Raise _Unusable if uv would not read the lock beside the pyproject.toml, or would run code of the project."""
     on_disk = files.read_text(project.path, InvalidFile, limit=LARGEST_MANIFEST)
     if declaration.pyproject not in {None, on_disk}:
-        raise _Unusable("it does not have this change; to add it: uv lock")
+        raise _Unusable(f"it does not have this change; to add it: {uv_command()} lock")
     table = toml_table(on_disk).get("project")
     dynamic = table.get("dynamic") if isinstance(table, dict) else None
     if isinstance(dynamic, list) and any(each in _BY_BACKEND for each in dynamic):
@@ -169,7 +169,7 @@ def _exported(declaration: Declaration, project: Pyproject, executable: str, too
             form = ["--format", "pylock.toml", "--no-header", "-o", exported]
             run_uv([*export, *form, *common], variables, cwd=place)
         except CommandFailed as failure:
-            raise _Unusable("uv finds it out of date; to bring it up to date: uv lock") from failure
+            raise _Unusable(f"uv finds it out of date; to bring it up to date: {uv_command()} lock") from failure
         lock = pylock.parse(files.read_text(exported, InvalidLock))
         return relocated(lock, project.uv.sources, os.path.realpath(directory), project.uv.lock_directory)
 

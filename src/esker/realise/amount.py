@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Protocol
 
+from esker.formats.counted import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -36,7 +38,7 @@ def measured(files: Sequence[Measurable]) -> str:
 
     An index need not give the sizes of its files.
     """
-    number = f"{len(files)} Python package{'s' * (len(files) != 1)}"
+    number = counted(len(files), "Python package")
     sizes = [file.size for file in files if file.size is not None]
     if not sizes or len(sizes) < len(files):
         return number

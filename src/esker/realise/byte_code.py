@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from esker.errors import HostError, RealisationFailed
 from esker.host import prctl
 from esker.host.child import child
-from esker.realise.installation import MAKE_ROOM
+from esker.realise.installation import make_room
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,5 +88,5 @@ def compile_modules(directories: Sequence[str], interpreter: str, variables: Map
     if compiler.returncode != 0:
         last = error.rpartition("\n")[2]
         if _NO_SPACE in last:
-            raise HostError(f"the disk is full: {last}", hint=MAKE_ROOM)
+            raise HostError(f"the disk is full: {last}", hint=make_room())
         raise RealisationFailed(f"byte code could not be compiled by `{interpreter}`: {last}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import CommandFailed, HostError, RealisationFailed
 from esker.host import trees as host_trees
-from esker.host.uv import LOCKED_ELSEWHERE, is_gone, is_unreachable, run_uv, run_uv_asking_again
+from esker.host.uv import LOCKED_ELSEWHERE, is_gone, is_unreachable, run_uv, run_uv_asking_again, uv_command
 from esker.progress import Silent
 from esker.realise import records
 from esker.realise.amount import counting
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from esker.progress import Progress
     from esker.realise.artifacts import Artifact
 
-__all__ = ["MAKE_ROOM", "Uv", "explained", "install"]
-
-MAKE_ROOM = "free some space: esker store gc, uv cache clean"
+__all__ = ["Uv", "explained", "install", "make_room"]
 
 _NO_SPACE = "No space left"
 _OTHER_FILE = re.compile(r"[Hh]ash mismatch|--require-hashes")
@@ -178,6 +176,11 @@ def _is_full(failure: CommandFailed) -> bool:
     return _NO_SPACE in failure.output
 
 
+def make_room() -> str:
+    """Return the hint for a full disk."""
+    return f"free some space: esker store gc, {uv_command()} cache clean"
+
+
 def explained(failure: CommandFailed) -> HostError | RealisationFailed:
     """Return the error that tells a person why uv failed."""
     error = failure.output.partition("error: ")[2] or failure.output  # uv reports its progress before it
@@ -185,7 +188,7 @@ def explained(failure: CommandFailed) -> HostError | RealisationFailed:
     if is_unreachable(failure):
         return HostError("the locked packages could not be fetched: no package index answered", hint=failure.hint)
     if _is_full(failure):
-        return HostError(f"the disk is full: {cause}", hint=MAKE_ROOM)
+        return HostError(f"the disk is full: {cause}", hint=make_room())
     if failure.hint:  # uv's failure has one only if the machine is at fault, not the lock
         return HostError(f"the locked packages could not be fetched: {cause}", hint=failure.hint)
     if _OTHER_FILE.search(failure.output):

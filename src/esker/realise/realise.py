@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from esker.declare import trust
-from esker.declare.missing_packages import WITHOUT, counted, known_wheels, named, origins
+from esker.declare.missing_packages import WITHOUT, counted_packages, known_wheels, named, origins
 from esker.declare.source import source_directories
 from esker.errors import RealisationFailed
 from esker.formats.conda.locked_package import python_minor
@@ -183,7 +183,7 @@ def _require_packages(missing: Sequence[str], install: Mapping[str, Package]) ->
     if missing:
         subject = "is" if len(missing) == 1 else "are"
         raise RealisationFailed(
-            f"{counted(missing)} {subject} not on this machine, and Esker cannot read binary caches yet: "
+            f"{counted_packages(missing)} {subject} not on this machine, and Esker cannot read binary caches yet: "
             f"{named(missing)} ({origins(install, missing)})",
             hint=f"activate with Flox, or without these packages: {WITHOUT}"
             + known_wheels(install, missing, replaceable=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,18 +12,23 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from esker.activate.compose.docker_command import check_engine
-from esker.activate.compose.files import compose_files
+from esker.activate.allocation import expected
+from esker.activate.compose.docker_command import check_compose, check_engine
+from esker.activate.compose.project import needed_files
 from esker.declare import trust
 from esker.declare.load import load
 from esker.declare.source import source_directories
-from esker.errors import EskerError
+from esker.errors import EskerError, NoEngine
 from esker.formats.systems import SYSTEMS
 from esker.host.uv import run_uv, uv_program
 from esker.lock.compose import check_layers
 from esker.runtimes import registry
 from esker.runtimes.foreign.preparation import declaration_of
 from esker.runtimes.foreign.result import obstacles
+from esker.services.addresses import container_ports
+from esker.services.compose.unreadable import named_containers
+from esker.services.graph import without_containers
+from esker.services.specification import specify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -94,12 +100,35 @@ def survey_project(project: str, settings: Settings, runtime: str | None = None)
 
 
 def _engine(declaration: Declaration, settings: Settings) -> Iterator[Finding]:
-    """Yield what keeps the services of a project's Compose file from starting, if it has one."""
+    """Yield what keeps the services of a project's Compose file from starting, and what works all the same."""
+    has_compose = False
     try:
-        if compose_files(declaration, settings.caller):
+        if needed_files(declaration, settings, settings.caller):
+            check_compose(settings.caller)
+            has_compose = True
             check_engine(settings.caller)
+    except NoEngine as error:
+        works = _without_engine(declaration, settings, has_compose=has_compose)
+        detail = f"services of this project run in containers: {error.message}"
+        yield Finding(name="docker", state="missing", detail=detail, mend=f"{error.hint}; {works}")
     except EskerError as error:
         yield _obstacle(error, "docker")
+
+
+def _without_engine(declaration: Declaration, settings: Settings, *, has_compose: bool) -> str:
+    """Return what works in a project with a Compose file where there is no engine, and perhaps no Compose."""
+    try:
+        processes = specify(declaration, settings.system, expected(declaration, settings))
+        alone = without_containers({**named_containers(declaration, processes), **processes})
+    except EskerError:  # a start says what is wrong with them
+        alone = []
+    works = "activate the environment"
+    if alone:
+        works += f", and start what needs no container: esker services start {shlex.join(alone)}"
+    mapped = [name for names in container_ports(declaration).values() for name in names]
+    if has_compose or not mapped:
+        return f"without it you can {works}"
+    return f"as `{mapped[0]}` is a port of a container, only if Compose has read its present files you can {works}"
 
 
 def _is_there(path: str) -> bool:

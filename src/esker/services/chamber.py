@@ -131,6 +131,10 @@ class Chamber(Protocol):
         """What a person should know before services start."""
 
     @property
+    def unreadable(self) -> str | None:
+        """Why nobody can say which services the Compose files have; None if that is known, or if there are none."""
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the declared services, sorted."""
 

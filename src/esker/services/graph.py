@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from esker.services.specification import ServiceSpec
 
-__all__ = ["check_dependencies", "dependents", "restarted_with", "with_dependencies"]
+__all__ = ["check_dependencies", "dependents", "restarted_with", "with_dependencies", "without_containers"]
 
 
 def check_dependencies(specs: Mapping[str, ServiceSpec]) -> None:
@@ -31,9 +31,10 @@ def check_dependencies(specs: Mapping[str, ServiceSpec]) -> None:
                     hint=_declared(specs),
                 )
             if condition == "service_healthy" and target.check is None and target.container is None:
+                other = "service_completed_successfully" if target.oneshot else "service_started"
                 raise ServiceError(
                     f"the service `{spec.name}` waits until `{name}` is healthy, but `{name}` has no health check",
-                    hint=f"give `{name}` a `healthcheck`, or wait for `service_started`",
+                    hint=f"give `{name}` a `healthcheck`, or wait for `{other}`",
                 )
             endless = target.has_table and not target.oneshot
             if condition == "service_completed_successfully" and endless:
@@ -65,6 +66,15 @@ def with_dependencies(specs: Mapping[str, ServiceSpec], names: Iterable[str]) ->
         raise ServiceError(
             f"services depend on each other in a cycle: `{cycle}`", hint="remove one of these dependencies"
         ) from None
+
+
+def without_containers(specs: Mapping[str, ServiceSpec]) -> list[str]:
+    """Return the names of the services that need no container, neither their own nor one that they depend on."""
+    return [
+        name
+        for name in sorted(specs)
+        if all(specs[each].container is None for each in with_dependencies(specs, [name]))
+    ]
 
 
 def dependents(specs: Mapping[str, ServiceSpec]) -> dict[str, set[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from esker.host.frozen_dataclass import replaced
 from esker.services import received
 
 if TYPE_CHECKING:
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 else:
     from esker.host.frozen_dataclass import dataclass, field
 
-__all__ = ["ServiceStatus", "Until", "parse"]
+__all__ = ["UNKNOWN", "ServiceStatus", "Until", "parse", "unknown"]
+
+UNKNOWN = "Unknown"
+"""The status of a service in a container that nobody can look at now."""
 
 Until = Literal["healthy", "completed", "stopped"]
 """What to wait for; a service without a health check counts as healthy once it is ready."""
@@ -24,7 +28,7 @@ class ServiceStatus:
 
     name: str
     status: str = "Stopped"
-    """A state in Flox's words; the module `states` explains those of supervised services."""
+    """A state in Flox's words, which the module `states` explains for supervised services, or `Unknown`."""
     pid: int | None = None
     exit_code: int | None = None
     """128 plus the number of the signal, if a signal ended it."""
@@ -50,7 +54,7 @@ class ServiceStatus:
     waits_for: Mapping[str, str] = field(default_factory=dict)
     """The services that a `Pending` one still waits for, each with Compose's word for the condition."""
     note: str | None = None
-    """A note for people, about the user it runs as or about its log."""
+    """A note for people, about the user it runs as, about its log, or why its status is unknown."""
     environment_set_at: float | None = None
     environment_set_by: int | None = None
     """The pid of the process whose start request set its variables."""
@@ -63,6 +67,11 @@ class ServiceStatus:
     def has_started(self) -> bool:
         """Whether it runs, healthy or not, or has completed."""
         return self.pid is not None or self.ready
+
+
+def unknown(status: ServiceStatus, note: str) -> ServiceStatus:
+    """Return the status of a service whose container nobody can look at; `note` says why."""
+    return replaced(status, status=UNKNOWN, note=note)
 
 
 _KINDS: Mapping[str, Callable[[Any], Any]] = {

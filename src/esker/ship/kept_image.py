@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["keep", "kept", "now"]
 
-_VERSION = 2
+_VERSION = 3
 _PREFIXES = ("ESKER_", "UV_", "XDG_", "GIT_")
 _NAMES = {"HOME", "PATH", "SOURCE_DATE_EPOCH"}
 """The caller's variables that decide."""

@@ -64,7 +64,7 @@ def collect(
                     os.unlink(path)
             trash = _left_over(store)  # comes first, because it would list the discarded trees a second time
             trash += [store.discard(store.parse(path)) for path in dead]
-        listener.begin("deleting what nothing needs", total=len(trash), unit="paths")
+        listener.begin("deleting what nothing needs", total=len(trash), unit="path")
         for path in trash:
             freed += store.remove(path)
             listener.advance()

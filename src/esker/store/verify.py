@@ -34,7 +34,7 @@ def verify(store: Store, paths: Iterable[str] | None = None, progress: Progress 
     damaged = []
     hashes: dict[tuple[int, int], str] = {}
     with reporting(progress) as listener:
-        listener.begin("verifying the store", total=len(chosen), unit="paths")
+        listener.begin("verifying the store", total=len(chosen), unit="path")
         for path in chosen:
             reason = _damage(store, path, hashes)
             # A collection deletes the record first: a path that we listed and that has none now was collected.

@@ -10,7 +10,7 @@ import pytest
 from esker.activate.compose.configuration import ComposeDependency, ComposePort, ComposeService, parse
 from esker.activate.compose.docker_command import answered, compose_command, compose_refused, engine_refused
 from esker.activate.compose.project import _override
-from esker.errors import CommandFailed, ServiceError
+from esker.errors import CommandFailed, NoEngine, ServiceError
 
 DESCRIBED = {
     "name": "shop",
@@ -189,10 +189,30 @@ def test_the_first_line_of_the_docker_command_says_what_is_wrong():
         assert "Compose v2" in refusal.hint
 
 
+@pytest.mark.parametrize(
+    ("told", "is_absent"),
+    [
+        ("Cannot connect to the Docker daemon at unix:///x.sock. Is the docker daemon running?", True),
+        ("failed to connect to the docker API at unix:///x.sock; check if the daemon is running", True),
+        ("permission denied while trying to connect to the Docker daemon socket at unix:///x.sock", True),
+        ('error during connect: Get "http://h.invalid:1/v1.50/containers/json": dial tcp: no such host', True),
+        ('Failed to initialize: unable to resolve docker endpoint: context "x": context not found', True),
+        ("docker: 'compose' is not a docker command.", True),
+        ("Error response from daemon: driver failed: Bind for 0.0.0.0:80 failed: port is already allocated", False),
+        ("Error response from daemon: No such image: x:latest", False),
+        ("", False),
+    ],
+)
+def test_no_engine_is_another_error_than_one_that_refuses(told, is_absent):
+    """What needs no container does without an engine; what an engine has refused is wrong there too."""
+    assert isinstance(engine_refused(told), NoEngine) is is_absent
+    assert engine_refused(told).hint or not is_absent
+
+
 def test_an_engine_that_does_not_answer_in_time(tmp_path):
     """The question and its limit are named; a command that is missing is another error."""
     (tmp_path / "docker").symlink_to("/bin/sleep")
-    with pytest.raises(ServiceError, match=r"does not answer: `docker 60` has not ended within 0\.1 s"):
+    with pytest.raises(NoEngine, match=r"does not answer: `docker 60` has not ended within 0\.1 s"):
         answered(["docker", "60"], {"PATH": str(tmp_path)}, str(tmp_path), seconds=0.1)
-    with pytest.raises(ServiceError, match="the command `docker` is not here"):
+    with pytest.raises(NoEngine, match="the command `docker` is not here"):
         answered(["docker", "ps"], {"PATH": "/nowhere"}, str(tmp_path))

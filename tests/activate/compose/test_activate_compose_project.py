@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from esker.activate.compose.project import compose_project, last_project, services_from
+from esker.activate import plan as plans
+from esker.activate.compose.exports import compose_exports
+from esker.activate.compose.project import compose_project, kept_path, last_project, services_from
 from esker.declare.load import load
-from esker.errors import ServiceError
+from esker.errors import NoEngine, ServiceError
 from esker.settings import Settings
+from tests.support.containers.absent import ENGINE_DOWN, READS, write_docker
 from tests.support.projects import EMPTY, write_project
 
 WEB = {"name": "web", "ports": [{"target": 80, "published": "18080"}]}
@@ -129,7 +133,53 @@ def test_an_activation_needs_docker_for_the_variables_of_ports(declared, tmp_pat
     environ = NO_DOCKER | {"HOME": str(tmp_path), "ESKER_STORE": str(tmp_path / "store")}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) is works, done.stderr
-    assert ("the command `docker` is not here" in done.stderr) is not works
+    told = "`PGPORT`, a port of the container `db`, cannot be known: the command `docker` is not here"
+    assert (told in done.stderr) is not works
+    assert ("to read the Compose files, no engine has to run" in done.stderr) is not works
+
+
+PGPORT = "[plugins.esker.compose.services.db]\nports = { PGPORT = 5432 }\n"
+
+
+def exports(declaration, path, tmp_path):
+    """Return what an activation gets from the Compose files, for a caller with this PATH."""
+    return compose_exports(declaration, Settings({"PATH": path, "HOME": str(tmp_path)}))
+
+
+def test_a_port_is_the_same_with_and_without_an_engine(declared, tmp_path):
+    """Compose chooses none of them, so it does not matter for the port whether an engine runs, or Compose is there.
+
+    When its files have changed, nobody can know it without Compose, and an activation says so.
+    """
+    declaration = declared(PGPORT)
+    down, up = (write_docker(tmp_path / name, script) for name, script in (("d", ENGINE_DOWN), ("u", READS)))
+    first = exports(declaration, down, tmp_path).variables
+    assert first["PGPORT"].isdecimal()
+    for path in (up, "/nowhere", down):
+        assert exports(declaration, path, tmp_path).variables == first
+    Path(declaration.project, "compose.yaml").write_text("services: {db: {image: another}}\n")
+    with pytest.raises(NoEngine, match="`PGPORT`, a port of the container `db`, cannot be known: the command"):
+        exports(declaration, "/nowhere", tmp_path)
+    assert exports(declaration, down, tmp_path).variables == first
+
+
+def test_what_is_wrong_with_the_files_is_told_as_it_is(declared, tmp_path):
+    """A mistake in a Compose file is no missing engine."""
+    path = write_docker(tmp_path / "bin", "echo 'yaml: line 1: did not find expected' >&2; exit 15")
+    with pytest.raises(ServiceError, match=r"^Compose refuses the project's files: yaml: line 1") as caught:
+        exports(declared(PGPORT), path, tmp_path)
+    assert not isinstance(caught.value, NoEngine)
+
+
+def test_an_activation_without_compose_is_made_again_with_it(declared, tmp_path):
+    """The plan knows the file in which Compose's answer will be kept, and so the variables that were missing come."""
+    declaration = declared('[plugins.esker.compose]\nservices = ["db"]\n')
+    without = exports(declaration, "/nowhere", tmp_path)
+    assert without.variables == {}
+    assert (kept_path(declaration.dot_flox), None, None, None) in without.stats
+    found = exports(declaration, write_docker(tmp_path / "bin", READS), tmp_path)
+    assert found.variables["COMPOSE_PROJECT_NAME"] == "shop"
+    assert plans.fingerprints([kept_path(declaration.dot_flox)])[0] not in without.stats
 
 
 ANSWERS = """#!/bin/sh

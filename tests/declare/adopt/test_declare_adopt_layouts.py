@@ -1,4 +1,4 @@
-"""Ten projects, laid out as public ones are: what a new environment takes of their files, and what it says."""
+"""Eleven projects, laid out as public ones are: what a new environment takes of their files, and what it says."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def told(adopted):
     return "".join([f"✔ {line}\n" for line in adopted.taken] + [f"! {line}\n" for line in adopted.left_out])
 
 
-def test_there_are_ten():
-    assert len(NAMES) == 10
+def test_there_are_eleven():
+    assert len(NAMES) == 11
 
 
 @pytest.mark.parametrize("name", NAMES)

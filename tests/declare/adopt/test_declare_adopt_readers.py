@@ -8,12 +8,13 @@ import pytest
 
 from esker.declare.adopt.conda_environment import conda_environment
 from esker.declare.adopt.found import Unreadable
+from esker.declare.adopt.mise import mise
 from esker.declare.adopt.package_json import package_json
 from esker.declare.adopt.pixi import pixi
 from esker.declare.adopt.procfile import procfile
 from esker.declare.adopt.pyproject import pyproject
 from esker.declare.adopt.requirements_file import requirements
-from esker.declare.adopt.version_files import nvmrc, python_version, tool_versions
+from esker.declare.adopt.version_files import nvmrc, python_version, ruby_version, tool_versions
 
 
 def none(path):
@@ -278,6 +279,74 @@ def test_tools(line, taken):
     found = tool_versions(f"\n{line}\n", ".tool-versions", none)
     assert specs(found) == taken
     assert [told.startswith(".tool-versions:2: ") for told in found.left_out] == ([] if taken else [True])
+
+
+@pytest.mark.parametrize(
+    ("value", "taken", "python"),
+    [
+        ('ruby = "3.3.1"', ["ruby=3.3.1"], None),
+        ('ruby = ["3.3.1", "3.2"]', ["ruby=3.3.1"], None),
+        ('java = {version = "openjdk-21.0.2", os = ["linux"]}', ["openjdk=21"], None),
+        ('"core:node" = "latest"', ["nodejs"], None),
+        ('python = [{version = "3.12", virtualenv = ".venv"}, "3.11"]', [], "==3.12.*"),
+        ('python = "pypy-3.10"', [], None),
+        ("node = 20", [], None),
+        ("node = []", [], None),
+        ('node = "lts"', [], None),
+        ('node = {path = "~/node"}', [], None),
+        ('"npm:prettier" = "3"', [], None),
+        ('jq = "sub-1:latest"', [], None),
+    ],
+)
+def test_tools_of_mise(value, taken, python):
+    """The first version counts; what cannot be taken is told with its line, and without its value."""
+    found = mise(f"[tools]\n{value}\n", "mise.toml", none)
+    assert specs(found) == taken
+    assert found.python == python
+    assert [told.startswith("mise.toml:2: `") for told in found.left_out] == ([] if taken or python else [True])
+
+
+@pytest.mark.parametrize("text", ["tools = 1", "[tools.node]\na = 1", "tools = []", "", "[[tools]]"])
+def test_values_of_other_types_in_mise(text):
+    """Nothing is taken of them."""
+    assert not mise(text, "mise.toml", none).declares
+
+
+def test_tables_of_mise_that_are_not_read():
+    """Those that are about the project are told with what to do; those about mise itself are not."""
+    text = '[settings]\na = 1\n[env]\nA = "s3cret"\n[tasks.build]\nrun = "make"\n[vars]\nb = "c"\n[monorepo]\nx = 1\n'
+    assert mise(text, "mise.toml", none).left_out == (
+        "mise.toml: `[env]` is left out: write variables into [vars]",
+        "mise.toml: `[tasks]` is left out: write what runs in the environment into scripts, or as [services]",
+        "mise.toml: `[monorepo]` is left out: it has no meaning here",
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "taken"), [("3.3.1", ["ruby=3.3.1"]), ("# a\nruby-3.2", ["ruby=3.2"]), ("jruby-9.4", []), ("\n", [])]
+)
+def test_versions_of_ruby(line, taken):
+    """The number counts, and only of the Ruby that conda has."""
+    found = ruby_version(f"{line}\n", ".ruby-version", none)
+    assert specs(found) == taken
+    assert bool(found.left_out) == ("jruby" in line)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[tool.poetry.dependencies]\nrequests = "^2"\n', "[tool.poetry]"),
+        ('[project]\nname = "a"\n[tool.poetry.group.dev.dependencies]\npytest = "*"\n', "[tool.poetry]"),
+        ('[project]\nname = "a"\n[tool.pixi.dependencies]\nhtop = "*"\n', "[tool.pixi]"),
+        ('[project]\nname = "a"\ndynamic = ["dependencies"]\n[tool.pixi.target.linux.dependencies]\n', "[tool.pixi]"),
+        ('[project]\nname = "a"\n[tool.poetry]\npackage-mode = false\n', None),
+        ('tool = 1\n[project]\nname = "a"\n', None),
+    ],
+)
+def test_packages_that_other_tools_keep_in_pyproject(text, told):
+    """They are not read, which a line says; settings of these tools need none."""
+    lines = [line for line in pyproject(text, "pyproject.toml", none).left_out if "`[tool." in line]
+    assert [line.startswith(f"pyproject.toml: `{told}` is left out: ") for line in lines] == [True] * (told is not None)
 
 
 @pytest.mark.parametrize("value", [[], {"engines": 1}, {"engines": {"node": 1}}, {"engines": {"node": "x y"}}, 1, None])

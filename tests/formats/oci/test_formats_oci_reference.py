@@ -73,5 +73,9 @@ def test_what_is_no_name_is_refused(text):
 
 def test_capital_letters_are_said_to_be_the_fault():
     """They are the usual mistake."""
-    with pytest.raises(Malformed, match="it has capital letters"):
-        parse("registry.example/App:1")
+    for text in ("registry.example/App:1", "registry.example:5000/App", "App"):
+        with pytest.raises(Malformed, match="it has capital letters"):
+            parse(text)
+    with pytest.raises(Malformed) as other:
+        parse("registry.example/a pp:RC")
+    assert "capital" not in other.value.message

@@ -77,7 +77,7 @@ def _edited(project, settings):
 
 WORK = {
     "activate": lambda project, settings: prepare(str(project), settings, mode="run"),
-    "ports": lambda project, settings: allocate(load(str(project)), settings, renew=True),
+    "ports": lambda project, settings: allocate(load(str(project)), settings, renew={"web"}),
     "install": _installed,
     "edit": _edited,
     "rename": lambda project, _: rename(str(project), "other"),

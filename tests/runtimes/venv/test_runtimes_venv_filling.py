@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from esker.errors import ActivationFailed, EskerError, InvalidFile, VenvFailed
-from esker.host.uv import uv_program
+from esker.host.uv import uv_command, uv_program
 from esker.runtimes.venv import directory
 from esker.runtimes.venv.filling import fill, obstacles
 from esker.runtimes.venv.project import python_project
@@ -106,7 +106,7 @@ def test_a_uv_lock(project, filled, environ):
     changed = f"`{project}/uv.lock` does not match `{project}/pyproject.toml`: `other` was added"
     with pytest.raises(ActivationFailed, match=changed) as caught:
         filled()
-    assert caught.value.hint == f"lock it again, in {project}: uv lock"
+    assert caught.value.hint == f"lock it again, in {project}: {uv_command()} lock"
     (error,) = obstacles(python_project(str(project)), Settings(environ))
     assert error.message == caught.value.message
     uv(project, environ, "lock")
@@ -166,8 +166,18 @@ def test_the_python_of_the_project(project, filled):
         filled()
     message = f"A Python for `==3.99.*` (.python-version) and `>={_PYTHON}` (pyproject.toml) is not on this machine; found: "
     assert caught.value.message.startswith(f"cannot make `{project}/.venv`: {message}")
-    assert "ESKER_PYTHON" in caught.value.hint
+    assert caught.value.hint.startswith("install it, then put it on PATH as python3.99 or set ESKER_PYTHON to its path; ")
+    assert caught.value.hint.endswith("; or change .python-version or pyproject.toml")
     assert (project / ".venv/pyvenv.cfg").exists()
+
+
+def test_the_python_that_mise_names(project):
+    """The file is one of those that name the Python, and a change of it counts."""
+    (project / "mise.toml").write_text('[tools]\npython = "3.12"\n')
+    (project / ".tool-versions").write_text("python 3.11\n")
+    found = python_project(str(project))
+    assert found.asked == ((f"{project}/mise.toml", "==3.12.*"),)
+    assert f"{project}/mise.toml" in found.deciding
 
 
 def test_files_that_no_python_can_meet(project, filled):
@@ -189,6 +199,7 @@ def test_files_that_no_python_can_meet(project, filled):
         (".python-version", "# mine\nmy-env\n", ".python-version: `my-env` is not followed: it names no version of CPython"),
         (".python-version", "pypy3.10-7.3\n3.11\n", ".python-version: `pypy3.10-7.3` is not followed: it names no"),
         (".tool-versions", "ruby x\npython latest\n", ".tool-versions:2: `python latest` is not followed: it names no"),
+        ("mise.toml", '[tools]\nnode = "x"\npython = "pypy3.10"\n[env]\nA = "b"\n', "mise.toml:3: `python` is not followed: it"),
     ],
 )
 def test_a_version_file_that_names_no_python(project, name, text, said):

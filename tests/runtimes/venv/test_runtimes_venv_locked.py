@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from esker.errors import ActivationFailed, InvalidFile
-from esker.host.uv import uv_program
+from esker.host.uv import uv_command, uv_program
 from esker.runtimes.venv.locked import check_lock, locked_projects
 from esker.runtimes.venv.project import python_project
 
@@ -82,7 +82,7 @@ def test_a_lock_that_is_older(root, name, old, new, said):
     with pytest.raises(ActivationFailed) as caught:
         check_lock(str(root))
     assert caught.value.message == f"`{root}/uv.lock` does not match `{path}`: {said}"
-    assert caught.value.hint == f"lock it again, in {root}: uv lock"
+    assert caught.value.hint == f"lock it again, in {root}: {uv_command()} lock"
     assert str(path) in python_project(str(root)).deciding
 
 

@@ -44,7 +44,7 @@ def test_no_docker_command(place):
     """Without the program `docker` the message names what to install."""
     shop = place.checkout(compose=WEB)
     told = shop.refused("services", "start", PATH="/nowhere")
-    assert "services of this project run in containers, and the command `docker` is not here" in told
+    assert "services of this project run in containers: the command `docker` is not here" in told
     assert "hint: install Docker" in told
 
 

@@ -64,10 +64,27 @@ def test_an_engine_that_cannot_be_asked_is_said_once(place):
     shop = place.checkout(compose=WEB)
     shop.states()
     state = shop.states(DOCKER_HOST=f"unix://{place.path}/absent.sock")["web"]
-    assert state["status"] == "Stopped"
-    assert state["note"].startswith(
-        "whether its container runs is not known: the container engine refuses: Cannot connect"
+    assert state["status"] == "Unknown"
+    assert state["note"].startswith("nobody can look at the containers: the container engine refuses: Cannot connect")
+
+
+def test_compose_reads_its_files_without_an_engine(place):
+    """A process starts in a checkout whose Compose files were never read; the container has its port later."""
+    manifest = (
+        "[services.own]\ncommand = 'exec sleep 1000'\n[plugins.esker.compose.services.web]\nports = { HTTP = 80 }\n"
     )
+    ports = 'ports: ["127.0.0.1::80"]'
+    shop = place.checkout(manifest, compose=f"services: {{web: {{{IDLE}, {ports}}}}}\n")
+    absent = {"DOCKER_HOST": f"unix://{place.path}/absent.sock"}
+    told = shop.refused("services", "start", **absent)
+    assert "hint: start the engine" in told
+    assert "what needs no container can be started: esker services start own" in told
+    done = shop.esker("services", "start", "own", **absent)
+    assert "! left out: `web`: nobody can look at the containers: " in done.stderr
+    port = shop.inside("echo $HTTP", **absent)
+    shop.esker("services", "start")
+    assert shop.states()["web"]["ports"] == {"HTTP": int(port)}
+    assert f"127.0.0.1:{port}" in shop.engine.docker("ps", "--format", "{{.Ports}}")
 
 
 def test_a_compose_file_that_appears_changes_its_place_or_goes(place):

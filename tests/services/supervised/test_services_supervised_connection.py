@@ -188,7 +188,7 @@ def test_a_supervisor_that_does_not_answer_is_an_error_in_time(project, monkeypa
     ("fields", "said", "hint"),
     [
         ({"host": "elsewhere"}, "run on the machine `elsewhere`", "remove `"),
-        ({"uid": 4242}, "are run by uid 4242, and this process runs as uid", "run the command as that user"),
+        ({"uid": 4242}, "are run by uid 4242, and this process runs as user `", "or work in a clone of your own"),
     ],
 )
 def test_services_of_another_machine_or_user_are_told(project, fields, said, hint):

@@ -256,6 +256,21 @@ def test_a_port_of_a_stranger_is_named_with_its_holder(project, free_port):
     assert project.processes() == []
 
 
+def test_a_port_of_another_service_here_is_told_with_its_name(project, free_port):
+    """Such as one that has been renamed while it runs: the hint stops it, and names no process to kill."""
+    port = free_port()
+    project.declare_server("before", port)
+    project.services.start(seconds=10)
+    project.declare_server("after", port)
+    with pytest.raises(PortTaken) as caught:
+        project.services.start("after", seconds=10)
+    assert (
+        caught.value.message == f"service `after` cannot start: port {port} of `PORT` is taken by the service `before`"
+    )
+    assert caught.value.hint == "stop it: esker services stop before"
+    project.services.stop()
+
+
 def test_the_port_of_a_check_is_tested_too(project, free_port):
     """A stranger who answers the check of a service that declares no port is found out as well."""
     port = free_port()

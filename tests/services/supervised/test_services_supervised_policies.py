@@ -554,6 +554,10 @@ def test_changes_are_told_while_a_start_is_under_way(project):
 
 
 LOG = "fix what its log reports; `esker services logs web` shows more of it"
+BACKGROUND = (
+    "what it left in the background was ended with it: `sleep`; have it stay in the foreground, without `&` or "
+    "`--daemonize`, or say `is-daemon = true`"
+)
 SILENT = "run the command of `web` by hand in `esker activate`: it wrote nothing to its log"
 
 
@@ -562,7 +566,12 @@ SILENT = "run the command of `web` by hand in `esker activate`: it wrote nothing
     [
         ("echo boom; exit 3", {}, LOG),
         ("exit 3", {}, SILENT),
-        ("echo boom; exit 3", {"restart": "always", "backoff": 0.001}, "`web` has ended and was restarted, "),
+        (
+            "echo boom; exit 3",
+            {"restart": "always", "backoff": 0.001},
+            f"service `web` exited with status 3 before it was ready, after N restarts; {LOG}",
+        ),
+        ("sleep 1000 &", {"check": CheckSpec(form="shell", target=("false",))}, BACKGROUND),
         (
             "echo up; exec sleep 1000",
             {"check": CheckSpec(form="log", target=("ready",))},
@@ -580,7 +589,21 @@ def test_each_failed_start_says_what_to_do(project, command, fields, hint):
     project.declare("web", command, **fields)
     with pytest.raises((ServiceFailed, ServicesNotReady), match="service `web` ") as caught:
         project.services.start(seconds=1.5)
-    assert hint in caught.value.hint
+    assert hint in re.sub("[0-9]+ restarts", "N restarts", caught.value.hint)
+
+
+def test_a_server_that_has_gone_to_the_background_is_told(project):
+    """What a command leaves in the background ends with it: a status that is only `Completed` would not say so."""
+    check = CheckSpec(form="shell", target=("true",), start_interval=0.01)
+    project.declare("web", "sleep 1000 & sleep 0.5", check=check)
+    project.declare("job", "sleep 1000 &", oneshot=True)
+    project.services.start()
+    status = until(project, lambda one: one.status == "Completed")
+    assert status.note.startswith(
+        "`web` has ended, and so did what it had left in the background: `sleep`; have it stay"
+    )
+    assert project.services.status("job")[0].note is None
+    project.services.stop()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start services as another user")

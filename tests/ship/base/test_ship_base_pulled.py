@@ -78,7 +78,7 @@ def test_a_base_is_read(tmp_path, pulled):
     assert (facts.library.name, facts.library.version, facts.python) == ("glibc", (2, 36), "3.11.2")
     assert (facts.passwd, facts.group) == (None, b"root:x:0:\n")
     assert facts.files == {"/bin/sh"}
-    assert [layer.media_type for layer in base.base.layers] == ["application/vnd.oci.image.layer.v1.tar+gzip"] * 2
+    assert [layer.media_type for layer in base.image.layers] == ["application/vnd.oci.image.layer.v1.tar+gzip"] * 2
     assert base.env["LANG"] == "C.UTF-8"
 
 
@@ -109,7 +109,7 @@ def test_a_registry_is_asked_once(tmp_path, pulled):
         server.log.clear()
         again = pulled(name, DOCKER_CONFIG=str(tmp_path))
         assert server.log == []
-        for kept in (first.base.reference.digest, server_config(server, digest)):
+        for kept in (first.image.reference.digest, server_config(server, digest)):
             path = tmp_path / "images/blobs" / kept.replace(":", "/")
             path.write_bytes(path.read_bytes()[:-1] + b"x")
         assert pulled(name, DOCKER_CONFIG=str(tmp_path)).facts == first.facts
@@ -120,7 +120,7 @@ def test_a_registry_is_asked_once(tmp_path, pulled):
         server.log.clear()
         pulled(name)
         assert server.log == [], "what was damaged has been replaced"
-    assert (again.facts, again.base.layers) == (first.facts, first.base.layers)
+    assert (again.facts, again.image.layers) == (first.facts, first.image.layers)
     (kept,) = (tmp_path / "images/bases").iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600
     kept.write_text("{")
@@ -139,8 +139,8 @@ def test_the_platform_is_chosen_from_an_index(tmp_path, pulled):
         write_layout(tmp_path / "base", [Layer().archive()], architecture="arm64"),
     ]
     name = f"./base@{write_index(tmp_path / 'base', digests)}"
-    assert pulled(name).base.reference.digest == digests[0]
-    assert pulled(name, platform=ARM64).base.reference.digest == digests[1]
+    assert pulled(name).image.reference.digest == digests[0]
+    assert pulled(name, platform=ARM64).image.reference.digest == digests[1]
     with pytest.raises(ImageError, match="is not there for linux/riscv64") as caught:
         pulled(name, platform=Platform("linux", "riscv64"))
     assert caught.value.hint == "it is there for linux/amd64, linux/arm64"
@@ -151,7 +151,7 @@ def test_the_platform_is_chosen_from_an_index(tmp_path, pulled):
 def test_a_corrupted_layer_is_refused_by_name(tmp_path, pulled):
     """Where it comes from, and on this machine once it has been damaged here."""
     name = layout(tmp_path, debian())
-    base = pulled(name).base
+    base = pulled(name).image
     path = f"{tmp_path}/base/blobs/{base.layers[0].digest.replace(':', '/')}"
     here = f"{tmp_path}/images/blobs/{base.layers[0].digest.replace(':', '/')}"
     with open(path, "rb") as file:

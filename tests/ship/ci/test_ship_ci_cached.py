@@ -37,5 +37,5 @@ def test_a_store_that_no_cache_takes(tmp_path, path):
 def test_the_summary_counts():
     """It says how many paths were here, and names those that were made, as code whatever their names are."""
     text = summary("a`b\n# c", ["/s/1-old"], ["/s/1-old", "/s/2-new"])
-    assert text == "### Environment `a'b # c`\n\n1 store paths were here, 1 were made.\n\n- `new`\n"
+    assert text == "### Environment `a'b # c`\n\n1 store path was here, 1 was made.\n\n- `new`\n"
     assert "and 10 more" in summary("a", [], [f"/s/{each}-x" for each in range(60)])

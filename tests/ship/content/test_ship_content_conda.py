@@ -218,8 +218,11 @@ def test_a_hook_needs_bash(made, channel):
     channel.add(package("a", files={"share/a": "a"}))
     channel.add(package("bash", files={"bin/bash": "b"}))
     hook = "[hook]\non-activate = 'export A=1'\n"
-    with pytest.raises(ImageError, match=r"the image has no bash, and `hook.on-activate` needs it"):
+    with pytest.raises(ImageError, match=r"the image has no bash, which is needed for `hook.on-activate`\n"):
         made(manifest(channel, "a", more=hook))
+    why = r"needed for `H` of \[vars\] \(it uses `HOME`, which a container sets\)\n"
+    with pytest.raises(ImageError, match=why):
+        made(manifest(channel, "a", more='[vars]\nH = "$HOME/x"\n'))
     entry = made(manifest(channel, "a", "bash", more=hook)).entry
     assert entry.entrypoint == ("/opt/esker/entry",)
     assert entry.why == ("`hook.on-activate`",)

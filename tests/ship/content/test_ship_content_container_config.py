@@ -57,6 +57,21 @@ def test_all_mistakes_at_once(tmp_path):
     assert all(problem.hint for problem in caught.value.problems)
 
 
+def test_what_looks_like_a_secret(tmp_path):
+    """Everybody who has an image can read its command, its labels and its health check."""
+    token = f"ghp_{'a' * 36}"
+    with pytest.raises(InvalidManifest) as caught:
+        settings(tmp_path, f'cmd = ["serve", "--token={token}"]\nlabels = {{ key = "{token}" }}\n')
+    assert [(problem.line, problem.message.partition("\n")[0]) for problem in caught.value.problems] == [
+        (3, "the command holds a token of GitHub, which everybody could read in the image"),
+        (4, "the label `key` holds a token of GitHub, which everybody could read in the image"),
+    ]
+    assert token not in str(caught.value)
+    for name, test in (("a", f'"curl {token}"'), ("b", f'["curl", "{token}"]')):
+        with pytest.raises(ImageError, match=r"`healthcheck` of .* holds a token of GitHub"):
+            settings(tmp_path / name, f"[plugins.esker.image.healthcheck]\ntest = {test}\n")
+
+
 @pytest.mark.parametrize(
     ("declared", "passwd", "group"),
     [

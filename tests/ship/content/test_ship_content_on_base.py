@@ -108,8 +108,8 @@ def test_a_base_whose_user_is_not_there():
 @pytest.fixture
 def on(made):
     """Give a function that works out an image of a manifest on a base."""
-    return lambda pulled, manifest="", **options: made(
-        f'[options]\nsystems = ["{SYSTEM}"]\n{manifest}', bases=lambda _: pulled, **options
+    return lambda base, manifest="", **options: made(
+        f'[options]\nsystems = ["{SYSTEM}"]\n{manifest}', bases=lambda _: base, **options
     )
 
 
@@ -151,6 +151,44 @@ def test_the_variables_of_the_base(on):
     assert image.base.config.env == {"PATH": "/base/bin", "LANG": "C"}
 
 
+ASTRAY = ("LD_LIBRARY_PATH=/base/lib", "LD_PRELOAD=/base/hook.so", "PYTHONHOME=/base", "PYTHONPATH=/base/modules")
+
+
+def test_variables_that_would_lead_programs_astray(on):
+    """What a base says of its own libraries and modules does not hold for the image's programs; each is told."""
+    image = on(base(env=("PATH=/base/bin", *ASTRAY)))
+    assert not {each.name for each in image.variables.fixed} & {each.partition("=")[0] for each in ASTRAY}
+    assert image.base.config.env == {"PATH": "/base/bin"}
+    why = "the base has it, and it would lead programs to other {}"
+    libraries, modules = why.format("libraries"), why.format("modules")
+    assert [(each.name, each.why) for each in image.variables.dropped] == [
+        ("LD_LIBRARY_PATH", libraries),
+        ("LD_PRELOAD", libraries),
+        ("PYTHONHOME", modules),
+        ("PYTHONPATH", modules),
+    ]
+    assert {*image.variables.dropped} <= {*image.variables.left_out}
+
+
+def test_what_the_image_says_of_such_variables(on):
+    """Its own table keeps one, replaces one, and takes one out; `[vars]` replace one, and see nothing of the base's."""
+    image = on(
+        base(env=("PATH=/base/bin", *ASTRAY)),
+        '[vars]\nPYTHONPATH = "/own/modules"\n[plugins.esker.image.vars]\nLD_PRELOAD = false\n'
+        'LD_LIBRARY_PATH = "$LD_LIBRARY_PATH:/own"\nPYTHONHOME = "/own"\n',
+    )
+    values = {each.name: each.value for each in image.variables.fixed}
+    assert (values["LD_LIBRARY_PATH"], values["PYTHONHOME"]) == ("/base/lib:/own", "/own")
+    assert (values["PYTHONPATH"], values.get("LD_PRELOAD")) == ("/own/modules", None)
+    assert (image.variables.dropped, image.variables.unset) == ((), ())
+    env = image.base.config.env
+    assert {**env, **configuration_of(image, {}).env}.keys() & {"LD_PRELOAD", "PYTHONPATH"} == {"PYTHONPATH"}
+    assert not {"LD_PRELOAD", "PYTHONPATH"} & env.keys()
+    refers = '[vars]\nPYTHONPATH = "/own:$PYTHONPATH"\n'
+    [scripted] = on(base(env=ASTRAY), refers).variables.scripted
+    assert scripted.name == "PYTHONPATH"
+
+
 def test_a_secret_in_the_place_of_a_variable_of_the_base(on):
     """What the base itself has is not looked at; what the project puts there is."""
     given = base(env=("GPG_KEY=A035C8C19219BA821ECEA86B64E628F8D684696D", "DB_PASSWORD=none"))
@@ -166,7 +204,7 @@ def test_the_bash_of_the_base(on):
     assert entries_of(image, "esker/environment")["/opt/esker/entry"].source.startswith(b"#!/bin/bash\n")
     assert configuration_of(image, {}).cmd == ("/bin/bash",)
     assert configuration_of(on(base(Cmd=["serve"])), {}).cmd == ()
-    with pytest.raises(ImageError, match=r"no bash, and `hook\.on-activate` needs it") as caught:
+    with pytest.raises(ImageError, match=r"no bash, which is needed for `hook\.on-activate`\n") as caught:
         on(base(known(files=frozenset({"/bin/sh"}))), hook)
     assert "a base that has it" in caught.value.hint
 
@@ -299,7 +337,7 @@ def test_what_of_a_configuration_is_the_bases():
 
     given = base(
         Cmd=["x"], Labels={"a": "1", "b": "1"}, ExposedPorts={"80/tcp": {}}, OnBuild=["RUN x"], StopSignal="SIGINT"
-    ).base.config
+    ).image.config
     asked = Configuration(env={"LANG": "de"}, entrypoint=("e",), labels={"b": "2"}, ports=("90/tcp",))
     made = parse(render(asked, Platform("linux", "amd64"), [], created=1, base=given), "it").settings
     assert made == {

@@ -87,10 +87,14 @@ def test_a_file_that_git_does_not_track(project, add):
     with pytest.raises(ImageError, match="git tracks no file `b`") as caught:
         files(project, {"/app": ["a", "b"]})
     assert caught.value.hint == "add it: git add b"
-    for name, hint in (("*", "patterns are not taken: "), ("c", "correct its name")):
+    for name, hint in (("*", "patterns are not taken: "), ("c", "correct its name"), ("srx/x", "correct its name")):
         with pytest.raises(ImageError) as caught:
             files(project, {"/app": [name]})
         assert caught.value.hint.startswith(hint)
+    add(**{"inner/public": "p"})
+    with pytest.raises(ImageError, match="git tracks no file `inner/pubic`") as caught:
+        files(project, {"/app": ["inner/pubic"]})
+    assert caught.value.hint == "did you mean `public`?"
 
 
 def test_no_repository(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 
 import pytest
 
@@ -49,7 +50,7 @@ def made(environ, project, store, channel):
         from esker.services.specification import specify  # as the command line does it
 
         def specified(declaration):
-            return lambda system, ports: [{"name": each} for each in specify(declaration, system, ports)]
+            return lambda system, ports: [asdict(each) for each in specify(declaration, system, ports).values()]
 
         return image_of(project, text, environ, store, specified=specified, **options)
 
@@ -107,6 +108,36 @@ def test_esker_is_a_layer_of_its_own(made):
 
 
 @pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            'web.vars.DB_PASSWORD = "hunter2"',
+            r"`DB_PASSWORD` of \[services\.web\.vars\] looks like a secret.*name says so",
+        ),
+        (f'web.vars.A = "ghp_{"a" * 36}"', r"`A` of \[services\.web\.vars\] .* the form of a token of GitHub"),
+        (f'job.command = "push ghp_{"a" * 36}"', "the service `job` holds a token of GitHub"),
+        (
+            'job.command = "a"\njob.is-daemon = true\njob.shutdown.command = "stop http://me:hunter2@127.0.0.1"',
+            "the service `job` holds a URL with a password",
+        ),
+    ],
+)
+def test_secrets_of_services(made, table, message):
+    """Their variables and commands stand in a file of the image, so they are looked at as the image's own are."""
+    with pytest.raises(ImageError, match=message) as caught:
+        made(services=SERVICES.replace("[plugins.esker.services]", f"{table}\n[plugins.esker.services]"))
+    assert caught.value.hint
+
+
+def test_a_secret_of_a_health_check(made):
+    """A service's check stands in the same file."""
+    check = 'web.healthcheck.test = ["curl", "http://me:hunter2@127.0.0.1"]\n'
+    with pytest.raises(ImageError, match="the service `web` holds a URL with a password"):
+        made(services=SERVICES.replace("[plugins.esker.image]", f"{check}[plugins.esker.image]"))
+    assert made(services=SERVICES.replace("web.command", 'web.vars.DB_PASSWORD = "$GIVEN"\nweb.command'))
+
+
+@pytest.mark.parametrize(
     ("more", "dependencies", "message"),
     [
         ("", ("python",), "services are started by a shell, and the image has none"),
@@ -115,6 +146,9 @@ def test_esker_is_a_layer_of_its_own(made):
             ("python", "bash"),
             r"`WEB_PORT` is a port of a service, .* sets it to `web`",
         ),
+        ('vars = { WEB_PORT = "65536" }\n', ("python", "bash"), "sets it to `65536`"),
+        ('vars = { WEB_PORT = "0" }\n', ("python", "bash"), "sets it to `0`"),
+        ('vars = { WEB_PORT = "٣" }\n', ("python", "bash"), "sets it to `٣`"),
         ('[containerize.config]\ncmd = ["x"]\n', ("python", "bash"), "has a `cmd` too"),
     ],
 )

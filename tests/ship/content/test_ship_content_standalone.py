@@ -9,7 +9,7 @@ import tarfile
 import msgspec
 import pytest
 
-from esker.errors import ImageError
+from esker.errors import HostError, ImageError
 from esker.ship.content import standalone
 from esker.store.store import Store
 from tests.ship.content.conftest import image_of
@@ -34,8 +34,8 @@ def made(environ, project, store, channel, index, tmp_path):
         f'dependencies = ["sysroot_{SUBDIR}"]\n[plugins.esker.python]\ndependencies = ["small"]\n'
     )
 
-    def image(into=store, **options):
-        variables = mirror.variables(tmp_path / "pythons")
+    def image(into=store, variables=(), **options):
+        variables = mirror.variables(tmp_path / "pythons") | dict(variables)
         return image_of(project, text, {**environ, **variables}, into, **options), mirror
 
     return image
@@ -69,6 +69,15 @@ def test_with_locked_none_is_chosen(made):
     with pytest.raises(ImageError, match=f"a Python for {SYSTEM} is not pinned") as caught:
         made(locked=True)
     assert "without `--locked`" in caught.value.hint
+
+
+@pytest.mark.slow
+def test_an_address_that_does_not_answer(made):
+    """The error names the other ways to a Python, beside the network."""
+    with pytest.raises(HostError, match="could not be downloaded") as caught:
+        made(variables={"UV_PYTHON_INSTALL_MIRROR": "http://127.0.0.1:1"})
+    assert caught.value.hint.startswith("check the address")
+    assert "esker install conda/python" in caught.value.hint
 
 
 def test_where_nothing_may_be_fetched(environ, project, store, index):

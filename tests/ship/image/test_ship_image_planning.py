@@ -114,7 +114,7 @@ def test_another_codec_is_another_layer():
 def test_too_many_declared_layers_are_refused():
     """Where the table leaves no layer for the other packages, the message says how many there may be."""
     units = [unit(f"u{number}", category=f"c{number}") for number in range(3)]
-    with pytest.raises(ImageError, match="3 layers are declared, and 3 are all that the image may have"):
+    with pytest.raises(ImageError, match="3 layers are declared, and the image may have 3 at most"):
         plan([*units, unit("more")], explicit=("c0", "c1", "c2"), codec=CODEC, most=3)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from esker.errors import CommandFailed, ServiceError, TimedOut
+from esker.errors import CommandFailed, NoEngine, ServiceError, TimedOut
 from esker.host import process
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ __all__ = [
     "ANSWER_SECONDS",
     "GLANCE_SECONDS",
     "answered",
+    "check_compose",
     "check_engine",
     "compose_command",
     "compose_refused",
@@ -44,13 +45,21 @@ _WARNING = re.compile(r'level=warning msg="((?:[^"\\]|\\.)*)"')
 _ORPHANS = re.compile(r"Found orphan containers \(\[(.*?)\]\)")
 _SAID_ELSEWHERE = ("variable is not set", "is obsolete", "Found orphan containers")
 """Unset variables and orphans have words of Esker's own; obsolete parts of a file change nothing of what runs."""
-_HINTS = {
+_START = "start the engine, or name another one in DOCKER_HOST or with `docker context use`"
+_ABSENT = {
     "permission denied while trying": "join the group `docker`, or use a rootless engine; then log in again",
-    "cannot connect": "start the engine, or name another one in DOCKER_HOST or with `docker context use`",
+    "cannot connect": _START,
+    "failed to connect to the docker api": _START,
+    "error during connect": _START,
+    "unable to resolve docker endpoint": _START,
     "is not a docker command": _PLUGIN,
     "unknown command: docker compose": _PLUGIN,
     "unknown shorthand flag": _PLUGIN,
     "unknown flag": _PLUGIN,
+}
+"""The hints for outputs that say that there is no engine, or no Compose."""
+_HINTS = {
+    **_ABSENT,
     "address already in use": _PORT,
     "port is already allocated": _PORT,
     "no such image": "pull or build it: docker compose pull, docker compose build",
@@ -75,7 +84,7 @@ def answered(
     seconds: float = ANSWER_SECONDS,
     stdin: str | None = None,
 ) -> CompletedProcess[str]:
-    """Run a command of Docker's to its end, whatever its status; raises ServiceError if it has none in time."""
+    """Run a command of Docker's to its end, whatever its status; raises NoEngine if it has none in time."""
     try:
         return process.run(words, environ=environ, cwd=directory, timeout=seconds, stdin=stdin, check=False)
     except TimedOut:
@@ -85,12 +94,20 @@ def answered(
 
 
 def check_engine(environ: Mapping[str, str]) -> None:
-    """Raise ServiceError if there is no `docker` command, no Compose v2 or no engine that answers; reads no project."""
-    for words in (("docker", "compose", "version", "--short"), ("docker", "ps", "--quiet", "--last", "1")):
-        done = answered(words, environ, "/")
-        if done.returncode != 0:
-            failure = CommandFailed("", status=done.returncode, output=done.stderr or done.stdout)
-            raise compose_refused(words, failure)
+    """Raise ServiceError if there is no `docker` command or no engine that answers."""
+    _check(("docker", "ps", "--quiet", "--last", "1"), environ)
+
+
+def check_compose(environ: Mapping[str, str]) -> None:
+    """Raise ServiceError if there is no `docker` command or no Compose v2; asks no engine and reads no project."""
+    _check(("docker", "compose", "version", "--short"), environ)
+
+
+def _check(words: Sequence[str], environ: Mapping[str, str]) -> None:
+    done = answered(words, environ, "/")
+    if done.returncode != 0:
+        failure = CommandFailed("", status=done.returncode, output=done.stderr or done.stdout)
+        raise compose_refused(words, failure)
 
 
 def engine_refused(text: str) -> ServiceError:
@@ -100,7 +117,8 @@ def engine_refused(text: str) -> ServiceError:
     telling = telling or [line for line in lines if any(words in line.lower() for words in _HINTS)]
     telling = telling or lines[-1:] or ["it said nothing"]
     told = telling[0].removeprefix("Error response from daemon: ")[:_WORDS]
-    return ServiceError(f"the container engine refuses: {told}", hint=_hint(text))
+    kind = NoEngine if any(words in text.lower() for words in _ABSENT) else ServiceError
+    return kind(f"the container engine refuses: {told}", hint=_hint(text))
 
 
 def compose_warnings(text: str) -> list[str]:
@@ -118,9 +136,9 @@ def orphans(text: str) -> set[str]:
     return {name for listed in _ORPHANS.findall(text) for name in listed.split()}
 
 
-def engine_silent(words: Sequence[str], seconds: float) -> ServiceError:
+def engine_silent(words: Sequence[str], seconds: float) -> NoEngine:
     """Return the error for a command of the engine that has not ended in time."""
-    return ServiceError(
+    return NoEngine(
         f"the container engine does not answer: `{' '.join(words[:2])}` has not ended within {seconds:g} s",
         hint="restart the engine, or name another one in DOCKER_HOST or with `docker context use`",
     )
@@ -129,8 +147,8 @@ def engine_silent(words: Sequence[str], seconds: float) -> ServiceError:
 def compose_refused(words: Sequence[str], failure: CommandFailed) -> ServiceError:
     """Return the error for a command that reads the project's files, from what it printed."""
     if failure.status in {process.NOT_FOUND, process.NOT_EXECUTABLE} and not failure.output.strip():
-        return ServiceError(
-            "services of this project run in containers, and the command `docker` is not here",
+        return NoEngine(
+            "the command `docker` is not here",
             hint="install Docker (or Podman with its `docker` command) and Compose v2",
         )
     hint = _hint(failure.output)

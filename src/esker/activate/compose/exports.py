@@ -8,7 +8,7 @@ from esker.activate import plan as plans
 from esker.activate.allocation import expected
 from esker.activate.compose.files import candidates, compose_files, read_files
 from esker.activate.compose.project import compose_project, exported, kept_path
-from esker.errors import EskerError, ServiceError
+from esker.errors import EskerError, NoEngine, ServiceError
 
 if TYPE_CHECKING:
     from esker.activate.plan import Fingerprint
@@ -31,27 +31,41 @@ class Exports(NamedTuple):
 def compose_exports(declaration: Declaration, settings: Settings) -> Exports:
     """Return what the Compose project of an environment gives every activation."""
     before = plans.fingerprints(_sources(declaration, settings))
-    variables, inputs = _exported(declaration, settings)
-    # Its name may become another one without a change of these files.
-    named = plans.fingerprints([kept_path(declaration.dot_flox)] if variables else [])
+    try:
+        variables, inputs = _exported(declaration, settings)
+        is_kept = bool(variables)
+    except ServiceError as error:
+        _check_mapped(declaration, error)
+        variables, inputs, is_kept = {}, (), True
+    # Its name may become another one without a change of these files; and where Compose was missing, it may come.
+    named = plans.fingerprints([kept_path(declaration.dot_flox)] if is_kept else [])
     return Exports(variables, inputs, (*before, *named))
+
+
+def _check_mapped(declaration: Declaration, error: ServiceError) -> None:
+    """Raise what is wrong with the containers where the manifest takes a variable from one; elsewhere it is no matter.
+
+    Without its value a program would take the port of a server that is not the project's.
+    """
+    tables = declaration.esker.compose.tables if declaration.esker.compose else {}
+    mapped = [(variable, name) for name, table in tables.items() for variable in table.ports]
+    if not mapped:
+        return
+    if not isinstance(error, NoEngine):
+        raise error
+    variable, name = mapped[0]
+    raise NoEngine(
+        f"`{variable}`, a port of the container `{name}`, cannot be known: {error.message}",
+        hint=f"{error.hint}; to read the Compose files, no engine has to run",
+    ) from error
 
 
 def _exported(
     declaration: Declaration, settings: Settings
 ) -> tuple[dict[str, str], tuple[tuple[str, str | None], ...]]:
-    """Return the variables, and the caller's that they depend on.
-
-    Where the manifest takes no variable from a container, what is wrong with the containers is no reason to fail.
-    """
-    try:
-        project = compose_project(declaration, settings, settings.caller)
-        variables = {} if project is None else exported(project, declaration)
-    except ServiceError:
-        tables = declaration.esker.compose.tables if declaration.esker.compose else {}
-        if any(table.ports for table in tables.values()):
-            raise
-        return {}, ()
+    """Return the variables, and the caller's that they depend on; raises ServiceError."""
+    project = compose_project(declaration, settings, settings.caller)
+    variables = {} if project is None else exported(project, declaration)
     if project is None:
         return {}, (("ESKER_SERVICES_FROM", settings.services_from),) if declaration.esker.compose else ()
     own = {*declaration.manifest.vars, *expected(declaration, settings)}

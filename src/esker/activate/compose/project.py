@@ -42,6 +42,7 @@ __all__ = [
     "forget",
     "kept_path",
     "last_project",
+    "needed_files",
     "other_ports",
     "port_variables",
     "services_from",
@@ -95,12 +96,9 @@ class ComposeProject(NamedTuple):
 def compose_project(declaration: Declaration, settings: Settings, environ: Mapping[str, str]) -> ComposeProject | None:
     """Return the Compose project of an environment, or None if it has none; `environ` are the caller's variables.
 
-    It has none either where all containers that it could use are services of this machine by choice. Raises
-    ServiceError if Compose or the engine refuses, and HostError if no port is free.
+    Raises ServiceError if Compose refuses, NoEngine if it is not here but needed, and HostError if no port is free.
     """
-    if not declaration.uses_compose or _all_supervised(declaration, settings):
-        return None
-    paths = compose_files(declaration, environ)
+    paths = needed_files(declaration, settings, environ)
     if not paths:
         return None
     variables = _variables(declaration, settings, environ)
@@ -121,6 +119,17 @@ def compose_project(declaration: Declaration, settings: Settings, environ: Mappi
     if now != kept:
         _write(declaration, now)
     return _project(now, declaration.project, declaration.dot_flox, paths, variables)
+
+
+def needed_files(declaration: Declaration, settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the Compose files that an environment takes services from; none if it has none.
+
+    It has none either where all containers that it could use are services of this machine by choice. Raises
+    ServiceError as `compose_files` does.
+    """
+    if not declaration.uses_compose or _all_supervised(declaration, settings):
+        return ()
+    return compose_files(declaration, environ)
 
 
 def last_project(project: str, dot_flox: str, environ: Mapping[str, str]) -> ComposeProject | None:

@@ -338,7 +338,7 @@ def _read(arguments: list[str]) -> dict[str, Any]:
             raise ValueError(word)
         if "action" not in how:
             value = value if joined else next(words, "-")  # without a value: "-" is refused below
-        if value.startswith("-") or (joined and "action" in how):
+        if value.startswith("-") or (joined and "action" in how) or value not in how.get("choices", (value,)):
             raise ValueError(word)
         values[destination] = True if "action" in how else how.get("type", str)(value)
     return values

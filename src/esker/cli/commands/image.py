@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from esker.cli.arguments import Parser, group_usage, unknown_command
-from esker.cli.making_images import add_options, made, settings_of, tell_left_out, tell_unset
+from esker.cli.making_images import add_options, made, settings_of, tell_left_out, tell_remarks
 from esker.cli.views.output import print_json, shown
 
 TYPE_CHECKING = False
@@ -80,7 +80,7 @@ def _build(arguments: list[str], voice: Voice) -> int:
         built = _built(project, options, settings, voice)
     else:
         tell_left_out(built["left_out"], voice)
-        tell_unset(built["unset"], voice)
+        tell_remarks(built["remarks"], voice)
     if options.layout is not None:
         voice.say(f"✔ {built['record']['name']} written to `{options.layout}`")
     if options.file is not None and options.file != "-":
@@ -230,6 +230,7 @@ def _diff(arguments: list[str], voice: Voice) -> int:
 
 def _verify(arguments: list[str], voice: Voice) -> int:
     from esker.errors import ImageError, UsageError
+    from esker.formats.counted import counted
     from esker.ship.bills import attached_faults
     from esker.ship.image.stored import RegistrySource
     from esker.ship.image.verification import verify
@@ -261,7 +262,7 @@ def _verify(arguments: list[str], voice: Voice) -> int:
         for image in result.images:
             print(f"{image.descriptor.digest}  {image.config.platform}")
         bills = ", and the attached bills of materials agree with the image" if options.sbom else ""
-        layers = f"{result.blobs} layer{'s' * (result.blobs != 1)}"
+        layers = counted(result.blobs, "layer")
         voice.say(f"✔ {layers}, {result.size / 1_000_000:.1f} MB: every digest is right{bills}")
     return 0
 

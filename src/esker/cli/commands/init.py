@@ -39,6 +39,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     adopted = joined(found_in(directory)) if adopts else NOTHING
     made_environment(directory, voice, options.name, bare=options.bare, adopted=adopted)
     _tell(adopted, voice)
+    if voice.remarks:  # Flox has no other runtimes
+        _tell_of_tools(directory, voice)
     voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a Python package")
     voice.say(f"  $ {voice.program} install conda/NAME   <- Add a program or library of any language")
     voice.say(f"  $ {voice.program} edit                 <- Add variables, scripts and services")
@@ -80,6 +82,16 @@ def _tell(adopted: Adopted, voice: Voice) -> None:
             require_rattler()
         except HostError as error:
             voice.say(f"! {error.message}: {error.hint}")
+
+
+def _tell_of_tools(directory: str, voice: Voice) -> None:
+    """Say which other declaration of an environment counts no more now, and how it goes on."""
+    from esker.runtimes.registry import RUNTIMES, declarations
+
+    for name, kind in declarations().items():
+        if RUNTIMES[kind].tool and not RUNTIMES[kind].is_last and os.path.exists(os.path.join(directory, name)):
+            both = f'write runtime = "{kind}" into [plugins.esker]'
+            voice.say(f"! The new manifest counts before {name}, which gives nothing any more: to have both, {both}")
 
 
 def _ignore_handles(directory: str, voice: Voice) -> None:

@@ -32,6 +32,7 @@ def _search(arguments: list[str], voice: Voice) -> int:
     from esker.declare.conda_edit import CONDA
     from esker.declare.edit import ORIGIN
     from esker.declare.tool_wheels import wheel_of
+    from esker.formats.counted import counted
     from esker.lock.conda.offers import matches, names, offers
     from esker.settings import Settings
 
@@ -72,7 +73,7 @@ def _search(arguments: list[str], voice: Voice) -> int:
         print(shown(line))
     if len(chosen) < len(found.names):
         more = f"{voice.program} search {term} --all"
-        voice.say(f"Showing {len(chosen)} of {len(found.names)} packages: see all with '{more}'")
+        voice.say(f"Showing {len(chosen)} of {counted(len(found.names), 'package')}: see all with '{more}'")
     voice.say(f"More about a package: {voice.program} show conda/NAME")
     voice.say("PyPI cannot be searched: a Python package is named pypi/NAME")
     return 0

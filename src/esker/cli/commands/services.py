@@ -11,11 +11,13 @@ import sys
 from esker.cli.arguments import Parser, add_directory, group_usage, seconds, unknown_command
 from esker.cli.confirmation import confirmed
 from esker.cli.directory import OF_TOOLS, RUNTIME, SERVICES_FROM
-from esker.cli.selection import chosen_project, declared, note_project, selected_project
+from esker.cli.selection import chosen_project, note_project, selected_project
 from esker.cli.views.output import print_json, shown
+from esker.cli.views.service_notes import say_notes, say_unknown
 from esker.cli.voice import ESKER
 from esker.errors import ServiceError, ServicesNotReady, UsageError
 from esker.runtimes import registry
+from esker.services.status import UNKNOWN
 from esker.services.supervised.ahead import ahead
 from esker.services.supervised.site import site_of
 from esker.settings import Settings
@@ -46,6 +48,18 @@ COMMANDS = {
 }
 ALIASES = {"r": "restart", "l": "logs"}
 _FOR_PROGRAMS = {"hold": "start services for a process", "release": "release the services that a process holds"}
+_ELSEWHERE = {
+    "up": "services start",
+    "down": "services stop",
+    "kill": "services stop",
+    "rm": "services stop",
+    "ps": "services status",
+    "ls": "services status",
+    "list": "services status",
+    "attach": "services logs --follow",
+    "exec": "activate -- COMMAND",
+    "run": "activate -s -- COMMAND",
+}
 _START_SECONDS = 60.0
 _LINES = 15
 _STATES = ("healthy", "completed", "stopped")
@@ -59,7 +73,7 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
         return 0
     command, rest = ALIASES.get(arguments[0], arguments[0]), arguments[1:]
     if command not in COMMANDS | _FOR_PROGRAMS:
-        raise unknown_command(command, COMMANDS, of=f"{voice.program} {name}")
+        raise unknown_command(command, COMMANDS, of=f"{voice.program} {name}", elsewhere=_ELSEWHERE)
     do = {
         "start": _start,
         "stop": _stop,
@@ -109,8 +123,8 @@ def _started(project: str, options: Namespace, voice: Voice, *, begins: bool = F
         _copy_data(project, options, voice)
     _say_remarks(services, voice)
     # To ask a supervisor that begins, we would wait for it. Without one, only containers could run.
-    asked = () if begins and planned is not None else services.status()
-    before = {status.name: status for status in asked if status.has_started}
+    states = () if begins and planned is not None else services.status()
+    before = {status.name: status for status in states if status.has_started}
     try:
         with Live(voice, as_json=options.json) as live:
             statuses = services.start(
@@ -130,7 +144,8 @@ def _started(project: str, options: Namespace, voice: Voice, *, begins: bool = F
             condition = "is already running" if status.pid is not None else "has completed already"
             voice.say(f"! Service '{status.name}' {condition}.")
     say_outdated(statuses, services.names, voice)
-    _say_notes([status for status in statuses if status.name not in before], voice)
+    say_notes([status for status in statuses if status.name not in before], voice)
+    say_unknown(services, states, voice, left_out=True)
     return _print_states(statuses, options)
 
 
@@ -151,14 +166,17 @@ def _restart(arguments: list[str], voice: Voice) -> int:
     services = _services(options, voice)
     _say_remarks(services, voice)
     with Live(voice, as_json=options.json) as live:
-        if not options.name:
-            undeclared = [status.name for status in services.status() if status.name not in services.names]
+        states = () if options.name or services.unreadable else services.status()
+        if not any(status.status == UNKNOWN for status in states):
+            undeclared = [status.name for status in states if status.name not in services.names]
             if undeclared:  # the manifest no longer declares them, but they still run
                 services.stop(*undeclared)
         outcomes = services.restart(*options.name, seconds=options.timeout, changed=live.show)
     for name, outcome in sorted(outcomes.items()):
         voice.say(f"✔ Service '{name}' {outcome}.")
-    return _print_states(services.status(*outcomes), options)
+    states = services.status()
+    say_unknown(services, states, voice, left_out=True)
+    return _print_states([status for status in states if status.name in outcomes], options)
 
 
 def _stop(arguments: list[str], voice: Voice) -> int:
@@ -179,9 +197,14 @@ def _stop(arguments: list[str], voice: Voice) -> int:
         voice.say(f"✔ Service '{name}' stopped")
     for name in result.left:
         voice.say(f"! Service '{name}' runs on: its container ran before Esker used it (--force stops it too)")
-    idle = () if options.name or result.stopped or result.left else services.names
-    for name in (*result.not_running, *idle):
+    none = () if options.name or result.stopped or result.left else services.names
+    idle = (*result.not_running, *none)
+    unknown = [it for it in services.status() if it.name in idle and it.status == UNKNOWN] if idle else []
+    idle = tuple(name for name in idle if name not in {status.name for status in unknown})
+    for name in idle:
         voice.say(f"! Service '{name}' is not running")
+    if unknown or not options.name:
+        say_unknown(services, unknown, voice)
     for user in result.users:
         voice.remark(f"! '{user.service}' was in use by `{user.program}` (pid {user.pid})")
     if options.json:
@@ -189,7 +212,8 @@ def _stop(arguments: list[str], voice: Voice) -> int:
             {
                 "stopped": result.stopped,
                 "left": result.left,
-                "not_running": [*result.not_running, *idle],
+                "not_running": idle,
+                "unknown": [status.name for status in unknown],
                 "users": [as_record(user) for user in result.users],
             }
         )
@@ -201,7 +225,8 @@ def _status(arguments: list[str], voice: Voice) -> int:
     from esker.cli.views.services import reason, table
 
     examples = "  esker services status\n  esker services status --json\n  esker services status --watch"
-    parser = _parser("status", "Show the services and their states.", examples, voice)
+    summary = "Show the services and their states; one in a container that nobody can look at is Unknown."
+    parser = _parser("status", summary, examples, voice)
     parser.add_argument("--watch", action="store_true", help="keep showing them as they change")
     options = parser.parse_args(arguments)
     services = _present(options, voice)
@@ -211,6 +236,7 @@ def _status(arguments: list[str], voice: Voice) -> int:
     states = {status.name: status for status in voice.service_states(services.status() if options.name else named)}
     statuses = [states[status.name] for status in named]
     if options.json:
+        say_unknown(services, (), voice)
         return _print_states(statuses, options)
     print(table(statuses, voice), end=voice.end_of_table)
     for status in statuses:
@@ -218,7 +244,8 @@ def _status(arguments: list[str], voice: Voice) -> int:
             voice.remark(f"! {status.name}: {text}")
     if services.names:
         say_outdated(statuses, services.names, voice)
-    _say_notes(statuses, voice)
+    say_notes(statuses, voice)
+    say_unknown(services, statuses, voice)
     return 0
 
 
@@ -227,19 +254,13 @@ def _say_remarks(services: Chamber, voice: Voice) -> None:
         voice.remark(f"! {text}")
 
 
-def _say_notes(statuses: Iterable[ServiceStatus], voice: Voice) -> None:
-    """Print each note once, with how many services have it."""
-    notes = [status.note for status in statuses if status.note]
-    for note in dict.fromkeys(notes):
-        others = notes.count(note) - 1
-        voice.remark(f"! {note}" + (f" (the same for {others} more)" if others else ""))
-
-
 def _watch(services: Chamber, options: Namespace, voice: Voice) -> int:
     from esker.cli.views.services import Live
 
+    states = services.status()
+    say_unknown(services, states, voice)
     with Live(voice, as_json=options.json, always=True) as live:
-        for status in services.status():
+        for status in states:
             live.show(status)
         for status in services.changes():
             if not options.name or status.name in options.name:
@@ -272,9 +293,10 @@ def _logs(arguments: list[str], voice: Voice) -> int:
         else:
             sys.stdout.write(shown("".join(f"{line}\n" for line in lines), colours=True))
         return 0
-    names = options.name or services.names
-    width = max(map(len, names), default=0)
-    for name, line in services.follow(*names, count=options.tail):
+    width = max(map(len, options.name or services.names), default=0)
+    if not options.name:
+        say_unknown(services, services.status(), voice)
+    for name, line in services.follow(*options.name, count=options.tail):
         print(shown(f"{name:<{width}}: {line}", colours=True), flush=True)
     return 0
 
@@ -365,41 +387,9 @@ def _urls(arguments: list[str], voice: Voice) -> int:
 
 
 def _ports(arguments: list[str], voice: Voice) -> int:
-    from esker.activate.allocation import allocate
-    from esker.activate.compose.project import compose_project, forget, other_ports, port_variables
-    from esker.runtimes.native.links import forget_plans
+    from esker.cli.commands.services_ports import ports
 
-    examples = "  esker services ports\n  esker services ports --renew"
-    names = "show only the ports of these services (default: of all)"
-    parser = _parser("ports", "Show the ports of this checkout, or choose new ones.", examples, voice, names=names)
-    parser.add_argument("--renew", action="store_true", help="choose new automatic ports")
-    options = parser.parse_args(arguments)
-    declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
-    ports = allocate(declaration, settings, renew=options.renew)
-    if options.renew:
-        forget_plans(declaration)
-        forget(declaration)
-    containers = compose_project(declaration, settings, os.environ)
-    if options.renew:
-        automatic = any(0 in service.ports.values() for service in declaration.esker.services.values())
-        if automatic or (containers is not None and containers.has_override):
-            voice.say("✔ Services will use their new ports when they next start.")
-        else:
-            voice.say("! No port is automatic, so none has changed: declare it as 0 to let Esker choose it.")
-    owners = {variable: name for name, service in declaration.esker.services.items() for variable in service.ports}
-    chosen = {
-        variable: port for variable, port in ports.items() if not options.name or owners[variable] in options.name
-    }
-    if containers is not None:
-        chosen |= port_variables(containers, declaration, *options.name) | other_ports(
-            containers, declaration, *options.name
-        )
-    if options.json:
-        print_json(chosen)
-    else:
-        for variable, port in sorted(chosen.items()):
-            print(f"{variable}={port}")
-    return 0
+    return ports(arguments, voice)
 
 
 def _parser(

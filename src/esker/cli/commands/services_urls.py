@@ -11,11 +11,12 @@ from esker.cli.arguments import Parser, add_directory
 from esker.cli.selection import declared
 from esker.cli.views.output import print_json, shown
 from esker.cli.views.services import as_record
-from esker.errors import ServiceError
+from esker.errors import NoEngine, ServiceError
 from esker.host.runtime_directory import environment_directory
 from esker.services.addresses import addresses, container_ports, declared_variables
 from esker.services.chamber import unknown_service
 from esker.services.compose.specified import specify_containers
+from esker.services.compose.unreadable import refused
 from esker.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,16 +38,24 @@ def urls(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(arguments)
     declaration, settings = declared(options, os.environ, voice), Settings(os.environ)
-    project = compose_project(declaration, settings, os.environ)
+    unread = None
+    try:
+        project = compose_project(declaration, settings, os.environ)
+    except NoEngine as error:
+        project, unread = None, error
     specs = specify_containers(project, declaration.esker.compose) if project else {}
     services = {*declaration.services_for(settings.system), *specs}
-    if not services:
+    if not services and unread is None:
         raise ServiceError(
             "Environment does not have any services defined.", hint=f"add one: {voice.program} services add postgres"
         )
     for name in options.name:
         if name not in services:
+            if unread is not None:
+                raise refused(f"where `{name}` is cannot be known", unread)
             raise unknown_service(name, sorted(services))
+    if unread is not None:
+        voice.remark(f"! where services in containers are cannot be known: {unread.message}")
     ports = allocate(declaration, settings)
     for spec in specs.values():
         ports |= {name: port for name, port in spec.ports.items() if name.isidentifier()}

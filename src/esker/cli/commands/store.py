@@ -7,6 +7,7 @@ import os
 from esker.cli.arguments import Parser, group_usage, unknown_command
 from esker.cli.views.output import print_json
 from esker.errors import StoreError, UsageError
+from esker.formats.counted import counted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ COMMANDS = {
     "size": "show how much the paths and the blobs of images take",
 }
 _MEGABYTE = 1_000_000
+_BLOB = ("blob of images", "blobs of images")
 
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
@@ -67,8 +69,9 @@ def _gc(arguments: list[str], voice: Voice) -> int:
     for path in (*collected.paths, *collected.blobs):
         print(path)
     outcome = "would be freed" if dry else "freed"
-    of_images = f", {len(collected.blobs)} blobs of images" if collected.blobs else ""
-    voice.say(f"✔ {len(collected.paths)} paths{of_images}, {collected.freed / _MEGABYTE:.1f} MB {outcome}")
+    of_images = f", {counted(len(collected.blobs), *_BLOB)}" if collected.blobs else ""
+    paths = counted(len(collected.paths), "path")
+    voice.say(f"✔ {paths}{of_images}, {collected.freed / _MEGABYTE:.1f} MB {outcome}")
     return 0
 
 
@@ -90,7 +93,7 @@ def _verify(arguments: list[str], voice: Voice) -> int:
     if options.json:
         print_json([{"path": each.path, "reason": each.reason} for each in damaged])
     elif not damaged:
-        voice.say(f"✔ {len(options.path or store.paths())} paths are unchanged")
+        voice.say(f"✔ {counted(len(options.path or store.paths()), 'path is', 'paths are')} unchanged")
     if damaged and options.repair:
         projects = _projects(store, unusable(store, damaged))
         for path in discard_damaged(store, damaged):
@@ -156,8 +159,8 @@ def _size(arguments: list[str], voice: Voice) -> int:
         numbers = {"paths": paths, "blobs": of_images}
         print_json({name: {"count": len(sizes), "size": sum(sizes)} for name, sizes in numbers.items()})
         return 0
-    for sizes, what in ((paths, "paths"), (of_images, "blobs of images")):
-        print(f"{sum(sizes) / _MEGABYTE:>10.1f} MB  {len(sizes)} {what}")
+    for sizes, what in ((paths, ("path",)), (of_images, _BLOB)):
+        print(f"{sum(sizes) / _MEGABYTE:>10.1f} MB  {counted(len(sizes), *what)}")
     return 0
 
 

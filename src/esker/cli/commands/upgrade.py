@@ -19,6 +19,7 @@ __all__ = ["run"]
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     from esker.declare.load import environment_name
+    from esker.formats.counted import counted
     from esker.runtimes.native.packages import upgrade
     from esker.settings import Settings
 
@@ -41,7 +42,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     made = upgrade(project, manifest, options.package, settings, effect=effect, progress=progress)
     changes, environment = made.packages(), environment_name(project)
     tell_change(changes, environment, voice, json=options.json, effect=effect)
-    count = f"{len(changes)} package{'s' if len(changes) > 1 else ''}"
+    count = counted(len(changes), "package")
     if not changes:
         voice.say("✔ Nothing to upgrade: every version is the newest that is allowed.")
     elif not options.dry_run:

@@ -51,9 +51,9 @@ def tell_missing(plan: Plan, environ: Mapping[str, str], voice: Voice) -> None:
     from esker.activate.composition import is_without_packages
 
     if not is_without_packages(plan.project, environ):
-        from esker.declare.missing_packages import counted, named
+        from esker.declare.missing_packages import counted_packages, named
 
-        voice.say(f"! Going on without {counted(plan.missing)} that this machine lacks: {named(plan.missing)}")
+        voice.say(f"! Going on without {counted_packages(plan.missing)} that this machine lacks: {named(plan.missing)}")
 
 
 def print_changes(plan: Plan, environ: Mapping[str, str], activation: Activation, voice: Voice) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from esker.cli.views.built_image import size
 from esker.cli.views.output import shown
+from esker.formats.counted import counted
 from esker.ship.image import comparison
 
 if TYPE_CHECKING:
@@ -156,19 +157,26 @@ def pushed_record(reference: Reference, pushed: Pushed, attached: Sequence[Attac
 def pushed_text(pushed: Pushed, attached: Sequence[Attached]) -> str:
     """Return what a push has sent, for people."""
     sent = sum(each.size for each in pushed.uploaded) / 1_000_000
-    done = f"{len(pushed.uploaded)} blobs ({sent:.1f} MB) sent" if pushed.changed else "the registry has it already"
+    blobs = counted(len(pushed.uploaded), "blob")
+    done = f"{blobs} ({sent:.1f} MB) sent" if pushed.changed else "the registry has it already"
     new = sum(each.is_new for each in attached)
-    return f"{done}, {new} bill{'s' * (new != 1)} of materials attached" if new else done
+    return f"{done}, {counted(new, 'bill of materials', 'bills of materials')} attached" if new else done
 
 
 def difference_text(platform: str, found: Difference) -> str:
     """Return how two images for one platform differ."""
     differing, same = len(found.layers), len(found.same)
-    differ = "1 layer differs" if differing == 1 else f"{differing or 'no'} layers differ"
-    lines = [f"{platform}: {differ}, {same} {'is' if same == 1 else 'are'} the same"]
+    differ = counted(differing, "layer differs", "layers differ") if differing else "no layers differ"
+    lines = [f"{platform}: {differ}, {counted(same, 'is', 'are')} the same"]
     for layer in found.layers:
-        lines.append(f"  {layer.name}: {layer.reason}")
-        lines += [f"    {unit}" for unit in layer.units]
+        units = [*map(str, layer.units)]
+        if layer.reason != "; ".join(units):
+            lines.append(f"  {layer.name}: {layer.reason}")
+        elif len(units) == 1:
+            lines.append(f"  {layer.name}: {units.pop()}")
+        else:
+            lines.append(f"  {layer.name}:")
+        lines += [f"    {unit}" for unit in units]
     for setting in found.settings:
         lines.append(f"  {setting.name}: {_or_none(setting.before)} -> {_or_none(setting.after)}")
     if found.layers:

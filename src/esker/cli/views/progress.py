@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from esker.formats.counted import counted, noun
 from esker.formats.printable import printable
 from esker.progress import Silent
 
@@ -30,7 +31,7 @@ class Terminal:
         self.end()
         columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}")]
         if total is not None:
-            columns += [BarColumn(), MofNCompleteColumn(), TextColumn(unit)]
+            columns += [BarColumn(), MofNCompleteColumn(), TextColumn(unit and noun(total, unit))]
         self._bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
         self._bar.start()
         self._task = self._bar.add_task(title, total=total)
@@ -83,7 +84,7 @@ class Lines:
     def begin(self, title: str, *, total: int | None = None, unit: str = "") -> None:
         """Print what begins."""
         self.end()
-        count = f" ({total} {unit})" if total is not None and unit else ""
+        count = f" ({counted(total, unit)})" if total is not None and unit else ""
         print(f"{title}{count} …", file=sys.stderr, flush=True)
         self._since = time.monotonic()
 

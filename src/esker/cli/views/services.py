@@ -41,8 +41,8 @@ def table(statuses: Iterable[ServiceStatus], voice: Voice) -> str:
     if any(each.container for each in shown) and lines[0][3:]:
         last = ("CONTAINER", *(each.container or "-" for each in shown))
         lines = [[*cells, container] for cells, container in zip(lines, last, strict=True)]
-    name = max(10, *(len(cells[0]) for cells in lines[1:]))
-    status = max(6, *(len(cells[1]) for cells in lines[1:]))
+    name = max([10, *(len(cells[0]) for cells in lines[1:])])
+    status = max([6, *(len(cells[1]) for cells in lines[1:])])
     return "\n".join(_line(cells, (name, status)) for cells in lines)
 
 

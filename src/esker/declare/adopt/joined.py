@@ -16,6 +16,7 @@ from esker.declare.adopt.found import Found, left_out
 from esker.declare.missing_packages import named
 from esker.formats.abridged import abridged
 from esker.formats.conda.specs import package_of_spec
+from esker.formats.counted import counted, noun
 from esker.formats.tables.reader import Refusal
 
 if TYPE_CHECKING:
@@ -176,13 +177,14 @@ def _taken(found: Found) -> str:
         parts.append(f"Python {found.python}")
     if found.specs:
         few = len(found.specs) <= _MOST_NAMED
-        parts.append(", ".join(spec.text for spec in found.specs) if few else f"{len(found.specs)} conda packages")
+        number = counted(len(found.specs), "conda package")
+        parts.append(", ".join(spec.text for spec in found.specs) if few else number)
     if found.requirements:
-        parts.append(f"{len(found.requirements)} Python package{'s' if len(found.requirements) > 1 else ''}")
+        parts.append(counted(len(found.requirements), "Python package"))
     if found.systems:
         parts.append(f"the systems {', '.join(found.systems)}")
     if found.services:
-        parts.append(f"the service{'s' if len(found.services) > 1 else ''} {named(list(found.services))}")
+        parts.append(f"the {noun(len(found.services), 'service')} {named(list(found.services))}")
     also = f" (with {', '.join(found.included)})" if found.included else ""
     return f"{found.file}{also}: {', '.join(parts)}"
 

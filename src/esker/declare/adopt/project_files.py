@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from esker.declare import project_directory
 from esker.declare.adopt.conda_environment import conda_environment
 from esker.declare.adopt.found import Found, Unreadable, limited
+from esker.declare.adopt.mise import mise
 from esker.declare.adopt.package_json import package_json
 from esker.declare.adopt.pixi import pixi
 from esker.declare.adopt.procfile import procfile
 from esker.declare.adopt.pyproject import pyproject
 from esker.declare.adopt.requirements_file import requirements
-from esker.declare.adopt.version_files import nvmrc, python_version, tool_versions
+from esker.declare.adopt.version_files import nvmrc, python_version, ruby_version, tool_versions
 from esker.formats.untrusted import LARGEST_MANIFEST
 
 if TYPE_CHECKING:
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
 
 __all__ = ["READERS", "found_in"]
 
+
+def _told(reason: str) -> Callable[[str, str, Read], Found]:
+    """Return what reads nothing of a file, and tells why."""
+
+    def reader(_text: str, file: str, _: Read) -> Found:
+        return Found(file, left_out=(f"{file} is left out: {reason}",))
+
+    return reader
+
+
 READERS: Mapping[str, Callable[[str, str, Read], Found]] = {
     "pyproject.toml": pyproject,
     "pixi.toml": pixi,
@@ -38,9 +49,17 @@ READERS: Mapping[str, Callable[[str, str, Read], Found]] = {
     "requirements.txt": requirements,
     ".python-version": python_version,
     ".nvmrc": nvmrc,
+    ".node-version": nvmrc,
+    ".ruby-version": ruby_version,
+    "mise.toml": mise,
+    ".mise.toml": mise,
     ".tool-versions": tool_versions,
     "package.json": package_json,
     "Procfile": procfile,
+    "Pipfile": _told("Esker does not read it: name its packages by `esker install pypi/NAME`"),
+    "devbox.json": _told("Esker does not read it: name its packages by `esker install conda/NAME`"),
+    "devenv.nix": _told("it is a program of Nix: write its variables, processes and scripts into the manifest"),
+    ".envrc": _told("it is a program for direnv: write its variables into [vars], and other code into [hook]"),
 }
 """The files, in their order of precedence, each with what reads it."""
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -6,7 +6,7 @@ from tomllib import TOMLDecodeError
 from typing import TYPE_CHECKING, Any
 
 from esker.declare import notations
-from esker.declare.adopt.found import Found, Project, misspelt
+from esker.declare.adopt.found import Found, Project, left_out, misspelt
 from esker.formats.printable import printable
 from esker.formats.syntax import syntax_problem
 from esker.formats.tables.positions import positions
@@ -27,6 +27,12 @@ _PROJECT = {
     *("optional-dependencies", "dynamic", "import-names", "import-namespaces"),
 }
 """The keys of `[project]`: https://packaging.python.org/en/latest/specifications/pyproject-toml/"""
+_OF_TOOLS = {
+    "pixi": "name its packages by `esker install conda/NAME`",
+    "poetry": "Esker reads the packages in [project], which Poetry reads too",
+}
+_LISTS = ("dependencies", "dev-dependencies", "feature", "group", "pypi-dependencies", "target")
+"""The keys under which these tools keep packages."""
 _INSTEAD = "packages are kept in the manifest instead"
 _LATER = 'to have them there, mend it and write project = "pyproject.toml" into [plugins.esker.python]'
 
@@ -42,16 +48,26 @@ def pyproject(text: str, file: str, _: Read) -> Found:
     except ValueError as error:
         return Found(file, left_out=(f"{file} is left out: {printable(str(error))}; {_INSTEAD}; {_LATER}",))
     project, groups = values.get("project"), values.get("dependency-groups")
+    tools = tuple(_tools(values, file))
     if not isinstance(project, dict):
-        return Found(file, left_out=(f"{file} has no [project] table: {_INSTEAD}",))
+        return Found(file, left_out=(f"{file} has no [project] table: {_INSTEAD}", *tools))
     dynamic = project.get("dynamic")
     if isinstance(dynamic, list) and "dependencies" in dynamic:
         told = f"{file} is left out: its dependencies are `dynamic`, so only a build knows them: {_INSTEAD}"
-        return Found(file, left_out=(told,))
+        return Found(file, left_out=(told, *tools))
     slips = tuple(_slips(values, text, file))
     taken = ("dev",) if isinstance(groups, dict) and "dev" in groups else ()
     lists = [project.get("dependencies"), groups["dev"] if isinstance(groups, dict) and taken else None]
-    return Found(file, project=Project(taken, frozenset(_names(lists))), left_out=slips)
+    return Found(file, project=Project(taken, frozenset(_names(lists))), left_out=(*slips, *tools))
+
+
+def _tools(values: dict[str, Any], file: str) -> Iterator[str]:
+    """Yield a line for each table in which another tool keeps packages."""
+    tools = values.get("tool")
+    for name, reason in _OF_TOOLS.items():
+        table = tools.get(name) if isinstance(tools, dict) else None
+        if isinstance(table, dict) and any(key in table for key in _LISTS):
+            yield left_out(file, f"[tool.{name}]", reason)
 
 
 def _slips(values: dict[str, Any], text: str, file: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`.python-version`, `.nvmrc` and `.tool-versions`: the versions that pyenv, nvm, asdf and mise take.
+"""The files of versions that pyenv, nvm, rbenv, asdf and mise read: `.python-version`, `.nvmrc`, `.tool-versions`.
 
 Each has one version a line, `.tool-versions` after the name of the tool; `#` begins a comment. Where a line has several
 versions, the first counts. Words such as `latest` are taken where they can be said exactly.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from esker.declare.adopt.found import Read
 
-__all__ = ["nvmrc", "python_version", "tool_versions"]
+__all__ = ["nvmrc", "python_range", "python_version", "ruby_version", "tool", "tool_versions"]
 
 CONDA_NAMES = {
     "cmake": "cmake",
@@ -75,14 +75,14 @@ def python_version(text: str, file: str, _: Read) -> Found:
     """Return the Python that a .python-version names first."""
     for _number, line in _lines(text):
         try:
-            return Found(file, python=_python(line))
+            return Found(file, python=python_range(line))
         except NotTaken as reason:
             return Found(file, left_out=(left_out(file, line, reason),))
     return Found(file)
 
 
 def nvmrc(text: str, file: str, _: Read) -> Found:
-    """Return the Node.js that a .nvmrc names, as a conda package."""
+    """Return the Node.js that a .nvmrc or a .node-version names, as a conda package."""
     for _number, line in _lines(text):
         word = line.removeprefix("lts/").lower()
         version = f"{_NODE_RELEASES[word]}.*" if word in _NODE_RELEASES else conda_version(line)
@@ -95,6 +95,16 @@ def nvmrc(text: str, file: str, _: Read) -> Found:
     return Found(file)
 
 
+def ruby_version(text: str, file: str, _: Read) -> Found:
+    """Return the Ruby that a .ruby-version names, as a conda package."""
+    for _number, line in _lines(text):
+        try:
+            return Found(file, specs=(Spec(tool("ruby", line.removeprefix("ruby-"))),))
+        except NotTaken as reason:
+            return Found(file, left_out=(left_out(file, line, reason),))
+    return Found(file)
+
+
 def tool_versions(text: str, file: str, _: Read) -> Found:
     """Return the tools that a .tool-versions names, as conda packages and a range of Python."""
     pythons, specs, told = [], [], []
@@ -103,9 +113,9 @@ def tool_versions(text: str, file: str, _: Read) -> Found:
         version = (rest.split() or [""])[0]
         try:
             if name == "python":
-                pythons.append(_python(version))
+                pythons.append(python_range(version))
             else:
-                specs.append(Spec(_tool(name, version)))
+                specs.append(Spec(tool(name, version)))
         except NotTaken as reason:
             told.append(left_out(f"{file}:{number}", line, reason))
     python = pythons[0] if pythons else None
@@ -119,7 +129,8 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _python(text: str) -> str:
+def python_range(text: str) -> str:
+    """Return the PEP 440 specifier of a version of Python, as pyenv and mise write it; raises NotTaken."""
     match = _PYTHON.fullmatch(text)
     if match:
         version = match[1] + match[2]
@@ -132,7 +143,8 @@ def _python(text: str) -> str:
     raise NotTaken("it is not a version of CPython: write `version` in [plugins.esker.python]")
 
 
-def _tool(name: str, version: str) -> str:
+def tool(name: str, version: str) -> str:
+    """Return the conda spec of a tool and its version, as asdf and mise write them; raises NotTaken."""
     if name not in CONDA_NAMES:
         raise NotTaken("Esker does not know which conda package it is")
     package, version = CONDA_NAMES[name], version.removeprefix("latest:")

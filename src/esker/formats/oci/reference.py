@@ -22,6 +22,7 @@ _REFERENCE = re.compile(
     rf"(?:(?P<host>{_HOST})/)?(?P<path>{_PART}(?:/{_PART})*)"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
+_TAG = re.compile(r":[^/]*$")
 _LONGEST = 255
 """Characters of host and path together."""
 
@@ -58,7 +59,7 @@ def parse(text: str) -> Reference:
     """
     match = _REFERENCE.fullmatch(text)
     if match is None:
-        reason = ": it has capital letters" if re.search(r"[A-Z]", text.partition(":")[0]) else ""
+        reason = ": it has capital letters" if re.search(r"[A-Z]", _TAG.sub("", text.partition("@")[0])) else ""
         raise Malformed(f"`{text}` is not the name of an image{reason}", hint="write it as `registry.example/app:1.0`")
     reference = Reference(match["host"] or "", match["path"], match["tag"] or "", match["digest"] or "")
     if len(reference.name) > _LONGEST:

@@ -29,6 +29,7 @@ from esker.errors import Problem
 from esker.formats.printable import printable
 from esker.formats.tables.shapes import (
     Checked,
+    Elsewhere,
     Expected,
     Fault,
     Field,
@@ -51,6 +52,7 @@ from esker.formats.tables.shapes import (
 
 __all__ = [
     "Checked",
+    "Elsewhere",
     "EmptyTable",
     "Expected",
     "Fault",
@@ -176,7 +178,7 @@ def _read_written(kind: Shape, value: Any, path: Path, report: Report) -> Any:
     if kind.alternatives:
         return _read_alternative(kind, value, path, report)
     if not kind.fits(value):
-        example = (_requoted(kind, value, path) or kind.example(path)) if path else None
+        example = (_chosen(kind, value, path) or _requoted(kind, value, path) or kind.example(path)) if path else None
         hint = _table_hint(kind, value, path) or (example and f"write `{example}`")
         expected = kind.phrase(report.table)
         report.refuse(path, f"invalid type: {described(value, report.table)}, expected {expected}", hint)
@@ -206,6 +208,14 @@ def _requoted(kind: Shape, value: object, path: Path) -> str | None:
     return f"{dotted(path[-1:])} = {value}" if meant is not None and kind.fits(meant) else None
 
 
+def _chosen(kind: Shape, value: object, path: Path) -> str | None:
+    """Return how to write a choice for which other programs have the word, or truth value, `value`."""
+    meant = (
+        kind.elsewhere.get(str(value).lower() if isinstance(value, bool) else str(value)) if kind.choices() else None
+    )
+    return meant and f'{dotted(path[-1:])} = "{meant}"'
+
+
 def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report) -> Any:
     every = fields(kind.written)
     rest = next((field for field in every.values() if field.shape.rest), None)
@@ -222,7 +232,8 @@ def _read_struct(kind: Shape, table: dict[str, Any], path: Path, report: Report)
             others[key] = value
         else:
             newer = _needs(key, every[key].shape, report) if key in every else None
-            hint = newer or near(key, known) or "remove it, or correct its name"
+            here = kind.elsewhere.get(key, "").replace("NAME", dotted(path[-1:]))
+            hint = newer or here or near(key, known) or "remove it, or correct its name"
             expected = f", expected {listed(known)}" if known else ""
             if newer and report.mend:
                 since = every[key].shape.since
@@ -270,7 +281,8 @@ def _read_choice(kind: Shape, value: str, path: Path, report: Report) -> Any:
     choices = kind.choices()
     if value in choices:
         return value
-    hint = near(value, choices) or f"write `{kind.example(path)}`"
+    meant = _chosen(kind, value, path)
+    hint = f"write `{meant}`" if meant else near(value, choices) or f"write `{kind.example(path)}`"
     report.refuse(path, f"unknown variant `{value}`, expected {listed(choices)}", hint)
     return _NOTHING
 

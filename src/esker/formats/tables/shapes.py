@@ -61,6 +61,13 @@ class Expected(NamedTuple):
     hint: str
 
 
+class Elsewhere(NamedTuple):
+    """What people write who know another program: keys of a table, or values of a choice."""
+
+    pairs: tuple[tuple[str, str], ...]
+    """Such a word, and for a choice what to write in its place, for a key the hint; `NAME` in it is the table's."""
+
+
 class Rest(NamedTuple):
     """Marks the field that collects every key that no other field has."""
 
@@ -88,6 +95,8 @@ class Shape(NamedTuple):
     parsed: Parsed | None
     checks: tuple[Checked, ...]
     expected: Expected | None
+    elsewhere: Mapping[str, str]
+    """Words of other programs, with what to write for them."""
     reader: Callable[[Any, Any], Any] | None
     rest: bool
     nullable: bool
@@ -123,6 +132,9 @@ class Shape(NamedTuple):
             return self.alternatives[0].example(path)
         kind, choices = get_origin(self.written) or self.written, self.choices()
         value = f'"{choices[0]}"' if choices else _EXAMPLES.get(kind, "{ … }")
+        if kind is Mapping and not choices:
+            inner = shape(get_args(self.written)[1])
+            value = f"{{ {inner.example(('NAME',))} }}" if not (inner.is_struct() or inner.reader) else value
         value = (self.parsed and self.parsed.example) or value
         return value if path[-1].isdigit() else f"{dotted(path[-1:])} = {value}"
 
@@ -162,6 +174,7 @@ def shape(kind: Any) -> Shape:
         parsed=next((note for note in notes if isinstance(note, Parsed)), None),
         checks=tuple(note for note in notes if isinstance(note, Checked)),
         expected=next((note for note in notes if isinstance(note, Expected)), None),
+        elsewhere=dict(next((note.pairs for note in notes if isinstance(note, Elsewhere)), ())),
         reader=next((note.read for note in notes if isinstance(note, ReadBy)), None),
         rest=any(isinstance(note, Rest) for note in notes),
         nullable=any(isinstance(note, Nullable) for note in notes),

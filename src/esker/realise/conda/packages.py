@@ -8,6 +8,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import StoreError
+from esker.formats.counted import counted
 from esker.formats.nix import store_path
 from esker.host import files
 from esker.host.rattler import require_rattler
@@ -104,7 +105,7 @@ def _make(
     from esker.realise.conda.fetching import fetch  # it loads asyncio
 
     size = sum(package.size or 0 for package in packages.values())
-    amount = f"{len(packages)} conda package" + ("s" if len(packages) > 1 else "")
+    amount = counted(len(packages), "conda package")
     amount += f" ({size / _MEGABYTE:.1f} MB)" if size else ""
     progress.begin(f"Fetching {amount}", total=len(packages))
     fetch(packages, client(), progress, largest=largest)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import AlteredFile, RealisationFailed, StoreError
 from esker.formats.conda.subdirs import NOARCH, SUBDIRS
+from esker.formats.counted import counted
 from esker.formats.nix import store_path
 from esker.formats.untrusted import json_value
 from esker.host import files, trees
@@ -93,7 +94,7 @@ def conda_prefix(
 
             def fill(directory: str) -> Listing:
                 with reporting(listener):
-                    listener.begin(f"Linking {len(packages)} conda packages")
+                    listener.begin(f"Linking {counted(len(packages), 'conda package')}")
                     return _fill(directory, path, unpacked, settings.tools if is_native else None)
 
             store.build(title, fingerprint, fill, references={each.path for each in unpacked})

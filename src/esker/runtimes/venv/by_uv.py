@@ -22,18 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["check_place", "failing", "install", "interpreter_for", "make", "reported"]
 
 _VERSION = re.compile(r"(?:(?:cpython-?|python)?)(\d+(?:\.\d+){0,2})")
+_MINOR = re.compile(r"==\s*(3\.\d+)\b")
 _COMPLETE = 2
 """The dots of a version that says everything: `3.12.1`."""
 
 
 def interpreter_for(
-    request: str | None, interpreters: Interpreters, variables: dict[str, str], *, wanted: str | None = None
+    request: str | None, interpreters: Interpreters, variables: dict[str, str], *, wanted: str | None = None, remedy: str = ""
 ) -> str:
     """Return the program of the Python that is asked for.
 
     The request is a version (`3.12`, `3.12.1`, `python3.12`), a specifier (`>=3.11`), a path or a program on PATH; None
     means the first of `Interpreters`. A version that this machine lacks is fetched if that is allowed. Raises NotFound
-    with what was found, and UsageError for what is no Python. `wanted` is how messages name the Python.
+    with what was found, and UsageError for what is no Python. `wanted` is how messages name the Python,
+    and `remedy` what else helps where there is none.
     """
     if request is not None and os.sep in request:
         return _program(request, request, variables)
@@ -46,9 +48,10 @@ def interpreter_for(
     if interpreter is not None:
         return interpreter.executable
     reason = f", and {unfetched}" if unfetched else ""
-    hint = "install it, then put it on PATH as pythonX.Y or set ESKER_PYTHON to its path"
-    if interpreters.remedy:
-        hint += f"; {interpreters.remedy}"
+    minor = _MINOR.search(specifier)
+    name = f"python{minor[1]}" if minor else "pythonX.Y"
+    hint = f"install it, then put it on PATH as {name} or set ESKER_PYTHON to its path"
+    hint += "".join(f"; {each}" for each in (interpreters.remedy, remedy) if each)
     raise NotFound(f"{wanted[0].upper()}{wanted[1:]} is not on this machine{reason}; found: {interpreters.listed()}", hint=hint)
 
 

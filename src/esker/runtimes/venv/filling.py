@@ -96,7 +96,9 @@ def _interpreter(project: PythonProject, settings: Settings, progress: Progress 
         hint = "correct the specifier" if len(project.asked) == 1 else "change one of these files: no version meets them all"
         raise NotFound(f"there is no P{project.wanted.removeprefix('a P')}", hint=hint)
     interpreters = settings.interpreters(progress)
-    return by_uv.interpreter_for(project.python, interpreters, settings.tools, wanted=project.wanted)
+    asking = " or ".join(dict.fromkeys(os.path.relpath(file, project.directory) for file, _ in project.asked))
+    remedy = f"or change {asking}" if asking else ""
+    return by_uv.interpreter_for(project.python, interpreters, settings.tools, wanted=project.wanted, remedy=remedy)
 
 
 def _is_satisfiable(allowed: SpecifierSet) -> bool:

@@ -19,6 +19,7 @@ from esker.formats import uv_lock
 from esker.formats.syntax import syntax_problem
 from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
 from esker.host import files
+from esker.host.uv import uv_command
 from esker.runtimes.venv.requirements import PROJECT_FILES
 
 if TYPE_CHECKING:
@@ -65,11 +66,12 @@ def check_lock(root: str) -> None:
         if not any(os.path.exists(f"{directory}/{name}") for name in PROJECT_FILES):
             raise ActivationFailed(
                 f"`{root}/uv.lock` has the project `{package.name}` in `{directory}`, and there is none",
-                hint="put it back; or, if it is not needed any more, lock without it: uv lock",
+                hint=f"put it back; or, if it is not needed any more, lock without it: {uv_command()} lock",
             )
         if difference := _difference(package, path):
             raise ActivationFailed(
-                f"`{root}/uv.lock` does not match `{path}`: {difference}", hint=f"lock it again, in {root}: uv lock"
+                f"`{root}/uv.lock` does not match `{path}`: {difference}",
+                hint=f"lock it again, in {root}: {uv_command()} lock",
             )
 
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PythonProject", "python_project"]
 
-_ALSO = ("uv.lock", "uv.toml", ".python-version", ".tool-versions")
-_PYTHONS = (".python-version", ".tool-versions")
+_PYTHONS = (".python-version", "mise.toml", ".mise.toml", ".tool-versions")
+_ALSO = ("uv.lock", "uv.toml", *_PYTHONS)
 _GROUP = "dev"
 
 
@@ -119,7 +119,7 @@ def _not_followed(found: Found) -> Iterator[str]:
         place, _, reason = line.partition(" is left out: ")
         if place == found.file:  # the file as a whole
             yield f"{place} is not followed: {reason}"
-        elif found.file == ".python-version" or ": `python " in place:
+        elif found.file == ".python-version" or ": `python" in place:
             yield f"{place} is not followed: it names no version of CPython"
 
 

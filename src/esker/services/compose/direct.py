@@ -11,20 +11,22 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from esker.activate.compose.docker_command import ANSWER_SECONDS, GLANCE_SECONDS, answered, engine_refused
-from esker.errors import CommandFailed, ServiceError
+from esker.errors import CommandFailed, NoEngine, ServiceError
 from esker.host import process
 from esker.host.frozen_dataclass import replaced
 from esker.services.chamber import Volumes
 from esker.services.compose.claims import is_of
 from esker.services.compose.container import LABEL, parse_containers, paused, read_started, write_started
-from esker.services.status import ServiceStatus
+from esker.services.compose.unreadable import check_known
+from esker.services.status import ServiceStatus, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from subprocess import CompletedProcess, Popen
 
     from esker.activate.compose.project import ComposeProject
     from esker.services.compose.container import Container
+    from esker.services.specification import ServiceSpec
 
 __all__ = ["Containers"]
 
@@ -44,6 +46,13 @@ class Containers:
     def __init__(self, project: ComposeProject, dot_flox: str) -> None:
         self._project = project
         self._dot_flox = dot_flox
+        self.unread: str | None = None
+        """What a person is told where the Compose files cannot be read: they were."""
+        self._problem: ServiceError | None = None
+        """Why nobody could look at the containers when they were last looked at."""
+
+    def check(self, specs: Mapping[str, ServiceSpec], names: Collection[str]) -> None:
+        """Do nothing: it is known which services run in containers."""
 
     @property
     def services(self) -> Collection[str]:
@@ -67,9 +76,17 @@ class Containers:
         moments = [_moment(line) for output in (done.stdout, done.stderr) for line in output.splitlines()]
         return [line for _, line in sorted(moments, key=lambda each: each[0])]
 
-    def stream(self, service: str, count: int | None) -> _Stream:
-        """Return the last `count` lines of a service's log, and what is added to it, also by a later run."""
-        return _Stream(partial(self._following, service), count)
+    def streams(self, services: Iterable[str], count: int | None, *, leaves_out: bool) -> dict[str, _Stream]:
+        """Return, by service, the last `count` lines of its log, and what is added to it, also by a later run.
+
+        Where there is no engine this leaves out the services, or raises NoEngine.
+        """
+        try:
+            return {service: _Stream(partial(self._following, service), count) for service in services}
+        except NoEngine:
+            if leaves_out:
+                return {}
+            raise
 
     def _following(self, service: str, *options: str) -> Popen[bytes] | None:
         found = self._id(service)
@@ -82,15 +99,17 @@ class Containers:
     def found(self, stopped: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
         """Return the state of those services whose containers run although no supervisor has started or follows them.
 
-        `stopped` are what is known of them otherwise. If the engine does not say it, the note of each says so. A
+        `stopped` are what is known of them otherwise. If the engine does not say it, the status of each is unknown. A
         container that Esker has started is there too if the Compose files do not have its service any more.
         """
         started = self._recorded_ids()
         try:
             running = self._containers_of_services(GLANCE_SECONDS)
         except ServiceError as error:
-            note = f"whether its container runs is not known: {error.message}"
-            return {name: replaced(status, note=note) for name, status in stopped.items()}
+            self._problem = error
+            note = f"nobody can look at the containers: {error.message}"
+            stopped = {name: ServiceStatus(name=name) for name in self.recorded} | dict(stopped)
+            return {name: unknown(status, note) for name, status in stopped.items()}
         return {
             name: replaced(
                 stopped.get(name) or ServiceStatus(name=name, outdated=True),
@@ -106,6 +125,10 @@ class Containers:
             for name, each in running.items()
             if name in stopped or name not in self.services
         }
+
+    def check_known(self, statuses: Iterable[ServiceStatus]) -> None:
+        """Raise NoEngine if one of these services, which are to be waited for, was unknown when it was looked at."""
+        check_known(statuses, self._problem)
 
     def stop_left_over(self, names: Collection[str], *, force: bool) -> tuple[str, ...]:
         """Stop the containers of services, or of all, that a killed supervisor has left; return the services.

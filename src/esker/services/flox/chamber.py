@@ -59,6 +59,11 @@ class FloxChamber:
         return ()
 
     @property
+    def unreadable(self) -> str | None:
+        """None: Flox has no services in containers."""
+        return None
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of the declared services, sorted."""
         return tuple(status.name for status in self.status())

@@ -9,13 +9,15 @@ from esker.activate.allocation import allocate
 from esker.activate.compose.project import compose_project, exported, last_project, services_from
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare.generations import live_declaration
-from esker.errors import ServiceError, UsageError
+from esker.errors import NoEngine, ServiceError, UsageError
 from esker.host import files
 from esker.host.frozen_dataclass import replaced
 from esker.lock.compose import composed_if_possible
+from esker.services.addresses import container_ports
 from esker.services.compose.direct import Containers
 from esker.services.compose.images import provide_images
 from esker.services.compose.specified import specify_containers
+from esker.services.compose.unreadable import Unreadable, named_containers, needs_containers
 from esker.services.specification import specify
 from esker.services.supervised.control import Supervised, Surroundings
 from esker.services.supervised.site import site_of
@@ -59,16 +61,23 @@ def chamber(
         with files.refused("make", declaration.dot_flox):
             files.make_directory(declaration.dot_flox)
     specs = specify(declaration, settings.system, allocate(declaration, settings))
-    containers = compose_project(declaration, settings, environ)
-    if containers is not None:
-        contained_specs = specify_containers(containers, declaration.esker.compose)
+    containers, direct = _containers(declaration, settings, environ)
+    if direct is not None:
+        contained_specs = (
+            named_containers(declaration, specs)
+            if containers is None
+            else specify_containers(containers, declaration.esker.compose)
+        )
         specs = joined(specs, contained_specs, services_from(declaration, settings))
 
     def surroundings(names: Collection[str], deadline: Deadline) -> Surroundings:
         contained = {}
         if containers is not None:
             in_containers = [name for name in sorted(names) if specs[name].container]
-            provide_images(containers, in_containers)
+            try:
+                provide_images(containers, in_containers)
+            except NoEngine as error:
+                raise needs_containers(error, specs, () if len(names) == len(specs) else names) from error
             contained = dict.fromkeys(in_containers, containers.variables)
         if not any(spec.container is None for spec in specs.values()):
             return Surroundings(contained)
@@ -81,10 +90,22 @@ def chamber(
                 raise
         return given._replace(variables={**given.variables, **contained})
 
-    direct = None if containers is None else Containers(containers, declaration.dot_flox)
     remarks = () if containers is None else _remarks(containers)
     site = site_of(project, declaration.dot_flox, settings.xdg_runtime_dir)
     return Supervised(site, specs, surroundings, direct, remarks)
+
+
+def _containers(
+    declaration: Declaration, settings: Settings, environ: Mapping[str, str]
+) -> tuple[ComposeProject | None, Containers | Unreadable | None]:
+    """Return the Compose project of an environment and its containers; None for what it has not, or nobody can read."""
+    try:
+        project = compose_project(declaration, settings, environ)
+    except NoEngine as error:
+        comes_first = services_from(declaration, settings) == _CHOICES[1]
+        activates = not any(container_ports(declaration).values())
+        return None, Unreadable(error, declaration.dot_flox, comes_first=comes_first, activates=activates)
+    return project, None if project is None else Containers(project, declaration.dot_flox)
 
 
 def _remarks(project: ComposeProject) -> tuple[str, ...]:

@@ -121,6 +121,8 @@ def too_late(names: Iterable[str], services: Services, seconds: float) -> Servic
     first = next((each for each in begun if each.state != "Pending" or each.obstacle), None)
     obstacle = first.obstacle if first else None
     hint = "allow a longer `--timeout`" + (f"; else {first.advice}" if first else "")
+    if first and first.restarts:  # more time would bring more of the same
+        hint = first.advice
     verb = "service {} was" if len(late) == 1 else "services {} were"
     return ServicesNotReady(
         f"{verb.format(listed)} not ready within {seconds:g} s",

@@ -23,7 +23,7 @@ from esker.services.chamber import (
     unknown_service,
 )
 from esker.services.compose.waiting import await_containers
-from esker.services.status import ServiceStatus
+from esker.services.status import UNKNOWN, ServiceStatus
 from esker.services.supervised import failed_starts, logs, predecessor, protocol, sudden_end
 from esker.services.supervised.protocol import Lease
 from esker.services.supervised.rendezvous import connect
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from esker.formats.service_handle import Holder
     from esker.services.chamber import Changed, Volumes
     from esker.services.compose.direct import Containers
+    from esker.services.compose.unreadable import Unreadable
     from esker.services.specification import ServiceSpec
     from esker.services.status import Until
     from esker.services.supervised.connection import Connection
@@ -79,7 +80,7 @@ class Supervised:
         site: Site,
         specs: Mapping[str, ServiceSpec],
         surroundings: Callable[[Collection[str], Deadline], Surroundings],
-        containers: Containers | None = None,
+        containers: Containers | Unreadable | None = None,
         remarks: tuple[str, ...] = (),
     ) -> None:
         self.site = site
@@ -95,6 +96,11 @@ class Supervised:
         """What a person should know before services start."""
         earlier = predecessor.note(self.site)
         return self._remarks if earlier is None else (*self._remarks, earlier)
+
+    @property
+    def unreadable(self) -> str | None:
+        """Why nobody can say which services the Compose files have; None if that is known."""
+        return self._containers.unread if self._containers is not None else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -165,9 +171,11 @@ class Supervised:
         If another thread abandons the deadline meanwhile, the request is cancelled (see `Deadline.telling`).
         """
         deadline = _deadline(seconds)
+        graph.check_dependencies(self.specs)
+        if self._containers is not None:
+            self._containers.check(self.specs, names)
         if not self.specs:
             raise _no_services()
-        graph.check_dependencies(self.specs)
         chosen = set(graph.with_dependencies(self.specs, names or self.specs))
         surroundings = self._surroundings(chosen, deadline)
         left = _limit(seconds)
@@ -212,17 +220,21 @@ class Supervised:
                 connection.close()
             self._refuse(unknown)
         if connection is None:
-            stopped = self._containers.stop_left_over(names, force=force) if self._containers else ()
+            contained = [name for name in names if name in {*self._contained, *orphans}]
+            asked = self._containers if contained or not names else None
+            stopped = asked.stop_left_over(contained, force=force) if asked else ()
             return Stopped(stopped=stopped, not_running=tuple(name for name in names if name not in stopped))
-        left = self._containers.stop_left_over(orphans, force=force) if self._containers and orphans else ()
         others = tuple(name for name in names if name not in orphans)
+        told = Stopped(stopped=(), not_running=())
         if names and not others:
             connection.close()
-            return Stopped(stopped=left, not_running=())
-        request = protocol.StopRequest(names=others, caller=os.getpid(), force=force)
-        result = connection.ask(request, self._grace(self.specs) + _ANSWER)
-        with protocol.understood():
-            told = received.record(Stopped, result, _STOPPED)
+        else:
+            request = protocol.StopRequest(names=others, caller=os.getpid(), force=force)
+            result = connection.ask(request, self._grace(self.specs) + _ANSWER)
+            with protocol.understood():
+                told = received.record(Stopped, result, _STOPPED)
+        # An engine that does not answer keeps none of the others from being stopped.
+        left = self._containers.stop_left_over(orphans, force=force) if self._containers and orphans else ()
         return replaced(told, stopped=(*told.stopped, *left))
 
     def _orphans(self) -> tuple[str, ...]:
@@ -257,7 +269,7 @@ class Supervised:
         self.restart(name, *following, seconds=seconds, changed=changed)
         return self.status(name, *following)
 
-    def _container(self, name: str) -> tuple[Containers, Volumes]:
+    def _container(self, name: str) -> tuple[Containers | Unreadable, Volumes]:
         if name not in self.specs:
             self._refuse([name])
         if self._containers is None or self.specs[name].container is None:
@@ -272,9 +284,11 @@ class Supervised:
         statuses = {name: ServiceStatus(name=name, ports=spec.ports, note=note) for name, spec in self.specs.items()}
         # A service that was taken out of the manifest is shown for as long as it still runs.
         statuses |= {it.name: it for it in running or () if it.name in self.specs or it.pid is not None}
+        if self.unreadable:  # a container has no log of ours, and by which definition it runs is not known
+            statuses = {name: it if it.log else replaced(it, outdated=False) for name, it in statuses.items()}
         statuses |= self._outside(statuses)
         for name, failure in failed_starts.read(self.site).items():
-            if name in statuses and statuses[name].status == "Stopped":
+            if name in statuses and statuses[name].status in {"Stopped", UNKNOWN}:
                 statuses[name] = replaced(statuses[name], message=f"its last start failed: {failure}")
         if unknown := [name for name in names if name not in statuses]:
             self._refuse(unknown)
@@ -313,6 +327,8 @@ class Supervised:
         statuses = self.status(*names)
         if not statuses:
             raise _no_services()
+        if self._containers is not None:
+            self._containers.check_known(statuses)
         # The supervisor has set the variables of all services that it runs; others are containers begun by hand.
         outside = [it.name for it in statuses if it.pid is not None and it.environment_set_at is None]
         waited = tuple(it.name for it in statuses if it.name not in outside)
@@ -355,11 +371,9 @@ class Supervised:
         """
         _check(count, "lines")
         paths = self._log_paths(names)
-        contained = self._contained
-        streams = {
-            name: self._containers.stream(name, count) for name in paths if self._containers and name in contained
-        }
-        own = {name: path for name, path in paths.items() if name not in streams}
+        contained = [name for name in paths if name in self._contained]
+        streams = self._containers.streams(contained, count, leaves_out=not names) if self._containers else {}
+        own = {name: path for name, path in paths.items() if name not in contained}
         return logs.follow(own, pause or _sleep, count=count, streams=streams)
 
     def keeper(self) -> Holder | None:
@@ -379,6 +393,8 @@ class Supervised:
         return sum(self.specs[name].stop_grace_period for name in names)
 
     def _refuse(self, unknown: list[str]) -> None:
+        if self._containers is not None:
+            self._containers.check(self.specs, unknown)
         raise unknown_service(unknown[0], self.names)
 
 

@@ -47,6 +47,7 @@ class ProcessService(Service):
         self._pump: Pump | None = None
         self._matched = asyncio.Event()
         self._launched = asyncio.Event()
+        self._last_failure: ServiceFailed | None = None
 
     def _prepare(self) -> None:
         self._programs = Programs(self._children, self.spec, self.context, self.log)
@@ -88,6 +89,7 @@ class ProcessService(Service):
             ):
                 raise failure
             self._become("Restarting")
+            self._last_failure = failure
             await asyncio.sleep(min(spec.backoff * 2 ** min(failures, _DOUBLINGS), _LONGEST_BACKOFF))
             failures += 1
             self.restarts += 1
@@ -98,6 +100,7 @@ class ProcessService(Service):
         `failures` is the number of failed runs before this one; the failure's message states it.
         """
         spec, context = self.spec, self.context
+        self.remark = None
         self._test_ports(spec, context)
         attempt = None
         if spec.check:
@@ -122,11 +125,14 @@ class ProcessService(Service):
             monitor.result()
         was_ready = self.was_ready
         self.pid, self.exit_code = None, status if status >= 0 else 128 - status
+        left = sorted({member.program for member in self._programs.members()}) if status == 0 else []
         await self._programs.end(spec.stop_grace_period)
         self._close()
-        return self._verdict(status, failures, was_ready=was_ready), was_ready
+        if left and not spec.oneshot and was_ready:
+            self.remark = f"`{spec.name}` has ended, and so did what it had left in the background: {_in_front(left)}"
+        return self._verdict(status, failures, left, was_ready=was_ready), was_ready
 
-    def _verdict(self, status: int, failures: int, *, was_ready: bool) -> ServiceFailed | None:
+    def _verdict(self, status: int, failures: int, left: list[str], *, was_ready: bool) -> ServiceFailed | None:
         spec = self.spec
         if status == 0 and (spec.oneshot or was_ready or not spec.has_table):
             return None
@@ -135,7 +141,9 @@ class ProcessService(Service):
         how = f"exited with status {status}" if status >= 0 else f"was ended by {_signal_name(-status)}"
         when = "" if was_ready or spec.oneshot else f" before it was {'healthy' if spec.check else 'ready'}"
         hint = self.advice
-        if status == 0:
+        if status == 0 and left:
+            hint = f"what it left in the background was ended with it: {_in_front(left)}"
+        elif status == 0:
             hint = f'if it is meant to end by itself, give `{spec.name}` the `type = "oneshot"`'
         elif self.problem and not was_ready:
             hint = f"its last health check found: {self.problem}; {hint}"
@@ -157,6 +165,8 @@ class ProcessService(Service):
     def obstacle(self) -> str | None:
         """What has kept it from becoming ready so far, if that is known."""
         name, check = self.spec.name, self.spec.check
+        if self.restarts and self._last_failure:
+            return self._last_failure.message
         if (known := super().obstacle) is not None:
             return known
         if check and check.form == "log" and self.pid:
@@ -178,9 +188,16 @@ class ProcessService(Service):
             holder = ports.holder(port)
             if holder is None and port < _UNPRIVILEGED and os.geteuid():
                 continue  # no program has it, we may not bind it: the service itself will report any problem
-            ours = {member.pid for member, _ in self._children.all()}
+            ours = {member.pid: owner for member, owner in self._children.all()}
             if port not in spec.ports.values() and holder and holder.pid in ours:
                 continue  # the check of this service asks another service of this environment
+            owner = (ours.get(holder.pid) or "").strip("\0") if holder else ""
+            if owner:  # such as one that the manifest calls otherwise by now
+                raise PortTaken(
+                    f"service `{spec.name}` cannot start: port {port} of {name} is taken by the service `{owner}`",
+                    service=spec.name,
+                    hint=f"stop it: esker services stop {owner}",
+                )
             who = f"`{holder.program}` (pid {holder.pid})" if holder else "a program of another user"
             raise PortTaken(
                 f"service `{spec.name}` cannot start: port {port} of {name} is taken by {who}",
@@ -273,6 +290,12 @@ async def _answer(attempt: probe.Attempt, seconds: float) -> str | None:
         return error.message
     except (OSError, ValueError) as error:  # ValueError: such as a host name that cannot be encoded
         return str(error)
+
+
+def _in_front(left: list[str]) -> str:
+    """Return the names of programs that a service's command has left behind, and how to keep them."""
+    programs = ", ".join(f"`{name}`" for name in left)
+    return f"{programs}; have it stay in the foreground, without `&` or `--daemonize`, or say `is-daemon = true`"
 
 
 def _pause(interval: float, elapsed: float) -> float:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from esker.errors import HostError, ServiceError, TimedOut
-from esker.host import files, pidfd, process_id, process_table, runtime_directory
+from esker.host import accounts, files, pidfd, process_id, process_table, runtime_directory
 from esker.services.supervised.connection import END_SECONDS, GREETING_SECONDS, Connection, dial, no_answer
 from esker.services.supervised.launch import launch
 from esker.services.supervised.record_lock import record_path
@@ -110,8 +110,9 @@ def _dial_recorded(record: SupervisorRecord, site: Site, waited: float) -> Conne
         return None
     if record.uid != uid:
         raise ServiceError(
-            f"the services of this environment are run by uid {record.uid}, and this process runs as uid {uid}",
-            hint="run the command as that user",
+            f"the services of this environment are run by {accounts.described(record.uid)}, and this process runs as "
+            f"{accounts.described(uid)}",
+            hint="run the command as that user, or work in a clone of your own",
         )
     if not site.owns(record):
         return None

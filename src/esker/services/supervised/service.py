@@ -59,6 +59,8 @@ class Service(ABC):
         self.was_ready = False
         """Whether this run has been ready at some time; it may be unhealthy now."""
         self.restarts = 0
+        self.remark: str | None = None
+        """What a person may not expect of how it has ended."""
         self.started_at: float | None = None
         self._begun = 0.0
         self._notify = notify

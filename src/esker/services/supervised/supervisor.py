@@ -410,7 +410,7 @@ class Supervisor:
         incomplete = service.log.problem and f"`{name}`: {service.log.problem}"
         contained = _in_container(service)
         warnings = contained.warnings if contained else ()
-        notes = [note for note in (service.context.note, incomplete, *warnings) if note]
+        notes = [note for note in (service.context.note, service.remark, incomplete, *warnings) if note]
         return ServiceStatus(
             name=name,
             status=service.state,

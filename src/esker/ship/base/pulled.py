@@ -47,24 +47,24 @@ class PulledBase(NamedTuple):
 
     name: str
     """As the project writes it."""
-    base: Base
+    image: Base
     facts: BaseFacts
 
     @property
     def env(self) -> Mapping[str, str]:
         """Its variables."""
-        return self.base.config.env
+        return self.image.config.env
 
     @property
     def user(self) -> str:
         """The user that it runs as; empty if it names none."""
-        return str(self.base.config.settings.get("User") or "")
+        return str(self.image.config.settings.get("User") or "")
 
     def without(self, names: Sequence[str]) -> Base:
         """Return the base without some of its variables."""
-        settings = self.base.config.settings
+        settings = self.image.config.settings
         lines = [line for line in settings.get("Env") or () if line.partition("=")[0] not in names]
-        return self.base._replace(config=self.base.config._replace(settings={**settings, "Env": lines}))
+        return self.image._replace(config=self.image.config._replace(settings={**settings, "Env": lines}))
 
 
 def pulled_base(  # what a project says, and what it is pulled with
@@ -99,7 +99,7 @@ def pulled_base(  # what a project says, and what it is pulled with
 
 
 def _base(name: str, project: str, platform: Platform, blobs: Blobs, variables: Mapping[str, str]) -> Base:
-    if name.startswith("./"):
+    if name.startswith(("./", "../")):
         place, _, digest = name.rpartition("@")
         path = os.path.normpath(f"{project}/{place}")
         if not os.path.exists(path):

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from esker.errors import ImageError, Malformed
 from esker.formats.oci.tar_reader import DIRECTORY, FILE, TarReader
 from esker.host import files
-from esker.ship.base import facts as known
-from esker.ship.base.facts import BaseFacts
+from esker.ship.base.facts import BASHES, CERTIFICATES, ENV, NSSWITCH, SHELL, TIME_ZONES, BaseFacts
 from esker.ship.base.libraries import glibc_places, library_of
 from esker.ship.base.pythons import python_places, python_version
 from esker.ship.base.tree import BaseTree
@@ -36,7 +35,7 @@ _LARGEST_LAYER = 64 << 30
 """Bytes of an archive after it has been unpacked, which a small blob can claim to be."""
 _LARGEST_ACCOUNTS = 1 << 20
 _PASSWD, _GROUP = "/etc/passwd", "/etc/group"
-_LOOKED_FOR = (known.SHELL, known.ENV, known.NSSWITCH, *known.BASHES, *known.CERTIFICATES, f"{known.TIME_ZONES}/UTC")
+_LOOKED_FOR = (SHELL, ENV, NSSWITCH, *BASHES, *CERTIFICATES, f"{TIME_ZONES}/UTC")
 
 
 def read_base(base: Base, blobs: Blobs, system: str, python: str | None, progress: Progress) -> BaseFacts:
@@ -45,7 +44,7 @@ def read_base(base: Base, blobs: Blobs, system: str, python: str | None, progres
     Raises CorruptedBlob, Malformed for layers that no image may have, and ImageError for another Python than is stated.
     """
     tree = BaseTree()
-    progress.begin(f"Reading {base.reference.name}", total=len(base.layers), unit="layers")
+    progress.begin(f"Reading {base.reference.name}", total=len(base.layers), unit="layer")
     for number in range(len(base.layers)):
         with_members(base, blobs, number, lambda reader, number=number: tree.add_layer(number, reader))  # type: ignore[misc]
         progress.advance()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import UsageError
 from esker.formats import printable as printables
+from esker.formats.counted import counted
 from esker.lock.lock_files import lock_paths
 
 if TYPE_CHECKING:
@@ -56,10 +57,11 @@ def kept(declaration: Declaration, settings: Settings) -> Kept:
 def summary(name: str, before: Collection[str], after: Collection[str]) -> str:
     """Return a summary in Markdown of what an environment needed, from the store's paths before and after."""
     new = sorted(os.path.basename(path).partition("-")[2] for path in set(after) - set(before))
+    kept = counted(len(set(after) & set(before)), "store path was", "store paths were")
     lines = [
         f"### Environment {_code(name)}",
         "",
-        f"{len(set(after) & set(before))} store paths were here, {len(new)} were made.",
+        f"{kept} here, {counted(len(new), 'was', 'were')} made.",
     ]
     if new:
         more = [f"and {len(new) - _MOST} more"] if len(new) > _MOST else []

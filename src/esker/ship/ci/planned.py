@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare.declaration import Declaration
 from esker.declare.discover import OTHER_DECLARATIONS
-from esker.declare.missing_packages import counted, named, origins
+from esker.declare.missing_packages import counted_packages, named, origins
 from esker.errors import UsageError
 from esker.formats.manifest import SCHEMAS, Manifest, StorePathPackage
 from esker.lock.lock_files import lock_paths
@@ -152,8 +152,8 @@ def _check_packages(declared: Declaration, chosen: Choices) -> None:
     names = [name for name, package in install.items() if not isinstance(package, StorePathPackage)]
     if names and not chosen.without_packages:
         raise UsageError(
-            f"{counted(names)} cannot be had on a job's machine, because Esker cannot fetch them: {named(names)} "
-            f"({origins(install, names)})",
+            f"{counted_packages(names)} cannot be had on a job's machine, because Esker cannot fetch them: "
+            f"{named(names)} ({origins(install, names)})",
             hint="let Flox enter the environment: --through flox (on GitHub); or take what the machine of the job has: "
             "--without-packages",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from esker.declare.load import manifest_text
@@ -13,6 +14,7 @@ from esker.formats.manifest import ContainerConfig
 from esker.formats.printable import printable
 from esker.formats.tables.positions import positions
 from esker.ship.content.accounts import ROOT, User, user_of
+from esker.ship.content.secrets import refuse_forms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,8 +67,9 @@ def container_settings(declaration: Declaration) -> ContainerSettings:
     volumes = [checked("volumes", _directory, volume) for volume in sorted(config.volumes or ())]
     working_dir = checked("working-dir", _directory, config.working_dir)
     stop_signal = checked("stop-signal", _signal, config.stop_signal)
-    for name in config.labels or {}:
+    for name, value in (config.labels or {}).items():
         checked("labels", _label, name)
+        checked("labels", partial(refuse_forms, f"the label `{name}`"), value)
     for number, word in enumerate(config.cmd or ()):
         checked("cmd", _word, word, number)
     if problems:
@@ -74,6 +77,9 @@ def container_settings(declaration: Declaration) -> ContainerSettings:
         lines = positions(manifest_text(declaration.project))
         raise InvalidManifest(path, [_problem(keys, error, lines) for keys, error in problems])
     image = declaration.esker.image
+    if image and image.healthcheck:
+        test = image.healthcheck.test
+        refuse_forms("`healthcheck` of [plugins.esker.image]", test if isinstance(test, str) else " ".join(test))
     return ContainerSettings(
         user=user or ROOT,
         has_user=user is not None,
@@ -123,6 +129,7 @@ def _label(text: str) -> str:
 
 
 def _word(text: str) -> str:
+    refuse_forms("the command", text)
     if "\0" in text:
         raise ImageError("a word holds a NUL character", hint="no argument can hold one: take it out")
     return text

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import ImageError
 from esker.formats.conda.subdirs import NOARCH, SUBDIRS
+from esker.formats.counted import counted
 from esker.formats.tables.reader import near
 from esker.lock.conda.client import network
 from esker.realise.conda.packages import unpacked_packages
 from esker.ship.base.facts import SHELL
-from esker.ship.content import base_files as base
 from esker.ship.content.c_library import c_library, check_programs
 from esker.ship.content.components import conda_components
 from esker.ship.content.conda import conda_content
@@ -29,25 +29,26 @@ from esker.ship.content.nix_environment import hook_parts, program, store_librar
 from esker.ship.content.on_base import (
     above_base,
     base_bash,
-    base_certificates,
     base_library,
     directories_above,
     files_on_base,
     lacking,
     settled,
 )
-from esker.ship.content.places import CACHE, CONDA, ENVIRONMENT, RUNTIME
+from esker.ship.content.own_variables import base_of_image, own_variables, variables_of, with_services
+from esker.ship.content.places import CONDA, ENVIRONMENT
 from esker.ship.content.prepared.prepared import prepared_content
 from esker.ship.content.programs import programs_of
 from esker.ship.content.project_files import project_files
 from esker.ship.content.python_packages import python_packages
 from esker.ship.content.services import CATEGORY, RUN, image_ports, service_units
+from esker.ship.content.started import missing_programs
 from esker.ship.content.system_libraries import system_libraries
-from esker.ship.content.variables import image_variables
+from esker.ship.content.usual_files import usual_files
 from esker.ship.image.unit import APPLICATION, CONFIGURATION
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from esker.declare.declaration import Declaration
     from esker.declare.image_table import ImageTable
@@ -70,14 +71,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Contents", "contents", "layer_names"]
 
-_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-"""What stands behind `FLOX_ENV/bin` on PATH, as a container engine sets it."""
-_DEVELOPMENT = {
-    "CPATH": ("include",),
-    "LIBRARY_PATH": ("lib",),
-    "PKG_CONFIG_PATH": ("lib/pkgconfig", "share/pkgconfig"),
-    "ACLOCAL_PATH": ("share/aclocal",),
-}
+_USUAL = "esker/base"
+"""The unit of the usual files: its name stands in every image, and has nothing to do with the image's base."""
 
 
 class Contents(NamedTuple):
@@ -104,6 +99,9 @@ class Contents(NamedTuple):
     compiler: str | None = None
     """The path of the interpreter of this machine that has compiled modules."""
     base: Base | None = None
+    """The image that this one begins with, without the variables of it that do not enter."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know who does not ask, a sentence each."""
 
 
 def contents(making: Making, system: str) -> Contents:
@@ -114,39 +112,38 @@ def contents(making: Making, system: str) -> Contents:
     declaration, table = making.declaration, making.table
     _refuse_install(making, system)
     _refuse_other_system(making, system)
-    pulled = making.bases(system) if making.bases else None
-    container = _container(declaration, pulled)
+    base = making.bases(system) if making.bases else None
+    container = _container(declaration, base)
     category = _categories(making)
     conda = _conda(making, system)
-    library = (base_library(pulled) if pulled else None) or c_library(conda, system)
-    library = library or store_library(making.nix, system)
+    library = (base_library(base) if base else None) or c_library(conda, system) or store_library(making.nix, system)
     files = project_files(declaration.project, table.files, making.settings.tools)
-    interpreter = interpreter_of(making, system, conda, pulled)
+    interpreter = interpreter_of(making, system, conda, base)
     packages = _python_packages(making, system, interpreter, library)
     environment, joined_paths = environment_entries(conda, interpreter.python if packages else None, packages)
     programs = [*programs_of(conda, packages, interpreter.standalone)]
-    check_programs(programs, system, library, _required(declaration), lacking(pulled) if pulled else "")
+    check_programs(programs, system, library, _required(declaration), lacking(base) if base else "")
     ports = image_ports(declaration, table.vars)
-    own = _own_variables(making, container, joined_paths, conda, packages, pulled)
-    variables = _variables(making, own, ports, pulled)
-    bash = _bash(making, conda, pulled)
+    own = own_variables(making, container, conda, packages, base, joined_paths)
+    variables = variables_of(making, own, base, ports)
+    bash = _bash(making, conda, base)
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
     entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda), hook_parts(making.nix))
-    based = _base(making, container, library, conda, packages, {*making.table.prepare, *_all_above(files)})
-    based += [] if pulled else system_libraries(conda, library, programs)
-    prepared = prepared_content(making, system, container.user, [*based, *files.entries])
-    has_shell = any(each.path == SHELL for each in based) or (pulled is not None and pulled.facts.is_there(SHELL))
+    usual = usual_files(container, library, conda, packages, making.nix, {*table.prepare, *_all_above(files)})
+    usual += [] if base else system_libraries(conda, library, programs)
+    prepared = prepared_content(making, system, container.user, [*usual, *files.entries])
+    has_shell = any(each.path == SHELL for each in usual) or (base is not None and base.facts.is_there(SHELL))
     units = _package_units(making, conda, interpreter, packages, category)
     units += [*prepared.units, *_store_units(making, system, library, category)]
-    units.append(fixed_unit("esker/base", _on_base(making, based, container, pulled), CONFIGURATION))
+    units.append(fixed_unit(_USUAL, _usual_above(making, usual, container, base), CONFIGURATION))
     units.append(fixed_unit("esker/environment", [*environment, *entry.files], CONFIGURATION))
     if table.services:
         _check_shell(has_shell=has_shell)
-        variables = _with_services(making, own, ports, variables)
+        variables = with_services(making, own, variables, ports)
         units += _service_units(making, system, ports, variables, container, interpreter)
         entry = entry._replace(entrypoint=(*entry.entrypoint, RUN))
     if files.entries:
-        placed = files_on_base(files.entries, pulled) if pulled else files.entries
+        placed = files_on_base(files.entries, base) if base else files.entries
         units.append(fixed_unit("esker/files", placed, APPLICATION))
     components = conda_components(each.package for each in conda.packages) if conda else []
     components += closure_components(making.nix.closure) if making.nix else []
@@ -156,7 +153,7 @@ def contents(making: Making, system: str) -> Contents:
         container,
         variables,
         entry,
-        (*_reasons(making, library, interpreter.python, pulled), *prepared.reasons),
+        (*_reasons(making, library, interpreter.python, base), *prepared.reasons),
         files.left_out,
         tuple(sorted([*components, *(packages.components if packages else ()), *prepared.components])),
         (*interpreter.inputs, *prepared.inputs),
@@ -164,23 +161,24 @@ def contents(making: Making, system: str) -> Contents:
         has_shell=has_shell,
         runs_services=table.services,
         compiler=interpreter.compiler.executable if interpreter.compiler else None,
-        base=pulled.without([name for name, value in table.vars.items() if value is None]) if pulled else None,
+        base=base_of_image(making, own, base) if base else None,
+        remarks=_missing_programs(making, container, variables, entry, [*environment, *usual, *files.entries], base),
     )
 
 
-def _container(declaration: Declaration, pulled: PulledBase | None) -> ContainerSettings:
+def _container(declaration: Declaration, base: PulledBase | None) -> ContainerSettings:
     container = container_settings(declaration)
-    return settled(container, _declared_user(declaration), pulled) if pulled else container
+    return settled(container, _declared_user(declaration), base) if base else container
 
 
-def _on_base(
-    making: Making, based: Sequence[Entry], container: ContainerSettings, pulled: PulledBase | None
+def _usual_above(
+    making: Making, usual: Sequence[Entry], container: ContainerSettings, base: PulledBase | None
 ) -> Sequence[Entry]:
-    """Return the base files as they are above a base, with its directories in which something is prepared."""
-    if pulled is None:
-        return based
-    kept = {entry.path: entry for entry in directories_above(making.table.prepare, pulled, "prepare")}
-    return [*({**kept, **{entry.path: entry for entry in above_base(based, container, pulled)}}.values())]
+    """Return the usual files as they are above a base, with its directories in which something is prepared."""
+    if base is None:
+        return usual
+    kept = {entry.path: entry for entry in directories_above(making.table.prepare, base, "prepare")}
+    return [*({**kept, **{entry.path: entry for entry in above_base(usual, container, base)}}.values())]
 
 
 def _python_packages(
@@ -333,89 +331,6 @@ def _asking(conda: CondaContent | None) -> list[str]:
     return [f"{CONDA}/{path}" for path in sorted(paths) if re.fullmatch(r"etc/conda/activate\.d/[^/]+\.sh", path)]
 
 
-def _own_variables(
-    making: Making,
-    container: ContainerSettings,
-    paths: set[str],
-    conda: CondaContent | None,
-    packages: PythonPackages | None,
-    pulled: PulledBase | None,
-) -> dict[str, tuple[str, str]]:
-    """Return Esker's own variables, each with its value and why it is there."""
-    nix = making.nix
-    removed = {name for name, value in making.table.vars.items() if value is None}
-    given = {name: value for name, value in pulled.env.items() if name not in removed} if pulled else {}
-    own = {name: (value, "the base has it") for name, value in given.items()} | {
-        **(nix.variables if nix else {}),
-        "PATH": (
-            ":".join([f"{ENVIRONMENT}/bin", *(nix.path if nix else ()), given.get("PATH") or ":".join(_PATH)]),
-            "the environment's programs come first",
-        ),
-        "FLOX_ENV": (ENVIRONMENT, "where the environment is"),
-        "FLOX_ENV_CACHE": (CACHE, "a directory that the user can write"),
-        "FLOX_ENV_PROJECT": (container.working_dir or "/", "`working-dir` of [containerize.config]"),
-        "FLOX_ENV_DESCRIPTION": (making.declaration.name, "the environment's name"),
-        "ESKER_RUNTIME_DIR": (RUNTIME, "a directory for sockets that the user can write"),
-    }
-    places = conda.plan.places if conda else {}
-    if (of_base := base_certificates(pulled) if pulled else None) is not None:
-        own.setdefault("SSL_CERT_FILE", (of_base, "the base has certificate authorities"))
-    elif base.certificates(places, *_wheel_paths(packages)):
-        own["SSL_CERT_FILE"] = (base.CERTIFICATES, "the image has certificate authorities")
-    if making.mode == "dev":
-        for name, parts in _DEVELOPMENT.items():
-            if found := [f"{ENVIRONMENT}/{part}" for part in parts if any(p.startswith(f"{part}/") for p in paths)]:
-                own[name] = (":".join(found), "mode `dev`")
-    return own
-
-
-def _wheel_paths(packages: PythonPackages | None) -> tuple[set[str], str]:
-    """Return what wheels put into the environment, and where its packages are."""
-    return (packages.paths(), packages.libraries) if packages else (set(), "")
-
-
-def _variables(
-    making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, pulled: PulledBase | None
-) -> Variables:
-    table = making.declaration.esker.compose
-    outside = {name for each in table.tables.values() for name in each.ports} if table else set()
-    image = {name: value for name, value in making.table.vars.items() if name not in ports.all}
-    of_nix = making.nix.left_out if making.nix else ()
-    others = {*(pulled.env if pulled else ()), *(each.name for each in of_nix)}
-    found = image_variables(own, making.declaration.manifest.vars, image, {*ports.all, *outside}, others)
-    return found._replace(left_out=(*found.left_out, *of_nix))
-
-
-def _with_services(making: Making, own: Mapping[str, tuple[str, str]], ports: Ports, known: Variables) -> Variables:
-    """Return the variables with what the services get beside the container's own: ports, and what uses them."""
-    with_ports = {**own, **{name: (str(port), "a port") for name, port in ports.all.items()}}
-    image = {name: value for name, value in making.table.vars.items() if name not in ports.all}
-    every = image_variables(with_ports, making.declaration.manifest.vars, image, ())
-    before = {variable.name for variable in known.fixed}
-    given = tuple(each for each in every.fixed if each.name not in before)
-    names = {each.name for each in given}
-    return known._replace(left_out=tuple(each for each in known.left_out if each.name not in names), of_services=given)
-
-
-def _base(
-    making: Making,
-    container: ContainerSettings,
-    library: CLibrary | None,
-    conda: CondaContent | None,
-    packages: PythonPackages | None,
-    taken: Collection[str],
-) -> list[Entry]:
-    paths = conda.plan.places if conda else {}
-    wheels, libraries = _wheel_paths(packages)
-    links = {
-        "/bin/sh": program(making.nix, "sh") or program(making.nix, "bash"),
-        "/usr/bin/env": program(making.nix, "env"),
-        base.CERTIFICATES: base.certificates(paths, wheels, libraries),
-        "/usr/share/zoneinfo": base.time_zones(paths, wheels, libraries),
-    }
-    return base.base_files(container, library, links, paths, taken)
-
-
 def _all_above(files: ProjectFiles) -> set[str]:
     return {above for entry in files.entries for above in _above(entry.path)}
 
@@ -426,28 +341,38 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _bash(making: Making, conda: CondaContent | None, pulled: PulledBase | None) -> str | None:
+def _bash(making: Making, conda: CondaContent | None, base: PulledBase | None) -> str | None:
     """Return the place of the bash that runs hooks: conda's, else the base's, else Nix's."""
     if conda and conda.place("bin/bash"):
         return f"{CONDA}/bin/bash"
-    return (base_bash(pulled) if pulled else None) or program(making.nix, "bash")
+    return (base_bash(base) if base else None) or program(making.nix, "bash")
 
 
-def _layers(count: int) -> str:
-    return f"{count} layer{'s' * (count != 1)}"
+def _missing_programs(
+    making: Making,
+    container: ContainerSettings,
+    variables: Variables,
+    entry: EntryPoint,
+    entries: Sequence[Entry],
+    base: PulledBase | None,
+) -> tuple[str, ...]:
+    """Return what is said of programs that are started and not there; nothing if nobody can know what is there."""
+    if base is not None or making.nix is not None or entry.why:
+        return ()
+    path = next(each.value for each in variables.fixed if each.name == "PATH")
+    prepared = {link for table in making.table.prepare.values() for link in table.links} | {*making.table.prepare}
+    return tuple(missing_programs(container, path, {*(each.path for each in entries), *prepared}))
 
 
 def _reasons(
-    making: Making, library: CLibrary | None, python: ImagePython | None, pulled: PulledBase | None
+    making: Making, library: CLibrary | None, python: ImagePython | None, base: PulledBase | None
 ) -> Iterator[tuple[str, str]]:
-    if pulled is not None:
-        yield "Base", f"{pulled.name}, {_layers(len(pulled.base.layers))}"
+    if base is not None:
+        yield "Base", f"{base.name}, {counted(len(base.image.layers), 'layer')}"
     if making.nix is not None:
         closure = making.nix.closure
-        yield (
-            "Nix",
-            f"{len(closure.paths)} store paths ({closure.size / 1_000_000:.1f} MB) that variables and PATH need",
-        )
+        number = counted(len(closure.paths), "store path")
+        yield "Nix", f"{number} ({closure.size / 1_000_000:.1f} MB) that variables and PATH need"
     if library is not None:
         yield "C library", library.origin
     if python is not None:

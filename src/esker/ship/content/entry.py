@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate.expansion import quoted
 from esker.errors import ImageError
-from esker.ship.content.secrets import FORMS
+from esker.ship.content.secrets import refuse_forms
 from esker.ship.image.unit import File
 
 if TYPE_CHECKING:
@@ -58,25 +58,17 @@ def entry_script(
         ("`profile.bash`", profile.bash if profile else None),
     ):
         if text and text.strip():
-            _refuse_secrets(name, text)
+            refuse_forms(name, text)
             parts.append((name, text.rstrip("\n")))
     if not parts:
         return Entry((), (), ())
     why = tuple(name for name, _ in parts)
     if bash is None:
+        needing, _, reason = why[0].partition(": ")
         raise ImageError(
-            f"the image has no bash, and {why[0]} needs it",
+            f"the image has no bash, which is needed for {needing}{f' ({reason})' if reason else ''}",
             hint="take conda's: esker install conda/bash; or a base that has it; or take out what needs it",
         )
     script = "\n".join(f"# {name}\n{text}" for name, text in parts)
     script = f'#!{bash}\n{script}\n[ "$#" -gt 0 ] || set -- {shlex.quote(bash)}\nexec "$@"\n'
     return Entry((SCRIPT,), (File(SCRIPT, script.encode(), 0o755),), why)
-
-
-def _refuse_secrets(name: str, text: str) -> None:
-    for kind, form in FORMS.items():
-        if form.search(text):
-            raise ImageError(
-                f"{name} holds {kind}, which everybody could read in the image",
-                hint="have it read the secret from a file or a variable that the container is given",
-            )

@@ -40,7 +40,7 @@ class ImageInterpreter(NamedTuple):
 
 
 def interpreter_of(
-    making: Making, system: str, conda: CondaContent | None, pulled: PulledBase | None = None
+    making: Making, system: str, conda: CondaContent | None, base: PulledBase | None = None
 ) -> ImageInterpreter:
     """Return the interpreter of an image; raises ImageError if there are wheels and nothing that runs them."""
     has_wheels = making.declaration.esker.python is not None and making.lock.python is not None
@@ -62,8 +62,8 @@ def interpreter_of(
     locked = str(making.lock.python.requires_python or "") if has_wheels and making.lock.python else ""
     limits = (allowed_pythons(making.declaration).specifier, locked, ">=3.11" if making.table.services else "")
     if stated is not None:
-        assert pulled is not None, "the declaration states a Python of a base only with a base"
-        python = base_interpreter(pulled, stated, SpecifierSet(",".join(filter(None, limits))))
+        assert base is not None, "the declaration states a Python of a base only with a base"
+        python = base_interpreter(base, stated, SpecifierSet(",".join(filter(None, limits))))
         return ImageInterpreter(python, _compiler(making, system, python.minor, None))
     with scratch("python") as directory:
         archive = chosen_archive(making, system, ",".join(filter(None, limits)), directory)

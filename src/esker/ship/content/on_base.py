@@ -13,7 +13,7 @@ from esker.ship.content.places import between
 from esker.ship.image.unit import Directory, File, SymbolicLink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from esker.ship.base.facts import BaseFacts
     from esker.ship.base.pulled import PulledBase
@@ -27,6 +27,7 @@ __all__ = [
     "base_certificates",
     "base_library",
     "check_places",
+    "dropped_variables",
     "files_on_base",
     "lacking",
     "settled",
@@ -35,48 +36,67 @@ __all__ = [
 _GROUP, _PASSWD = "/etc/group", "/etc/passwd"
 _TIME_ZONE = f"{TIME_ZONES}/UTC"
 _DIRECTORY_MODE = 0o1777
+_ASTRAY = {
+    "LD_LIBRARY_PATH": "libraries",
+    "LD_PRELOAD": "libraries",
+    "PYTHONHOME": "modules",
+    "PYTHONPATH": "modules",
+}
+"""Variables that lead every program of an image, and what they lead it to."""
 
 
-def settled(container: ContainerSettings, declared: str | None, pulled: PulledBase) -> ContainerSettings:
+def settled(container: ContainerSettings, declared: str | None, base: PulledBase) -> ContainerSettings:
     """Return the settings with the user that `declared` means in the base, or whom the base runs as."""
-    accounts = Accounts(pulled.facts)
-    user = accounts.user(declared or pulled.user, is_declared=declared is not None)
+    accounts = Accounts(base.facts)
+    user = accounts.user(declared or base.user, is_declared=declared is not None)
     return container._replace(user=user)
 
 
-def base_library(pulled: PulledBase) -> CLibrary | None:
+def base_library(base: PulledBase) -> CLibrary | None:
     """Return the base's glibc, if it has one for the system."""
-    library = pulled.facts.library
+    library = base.facts.library
     if library is None or library.name != "glibc":
         return None
     version = ".".join(map(str, library.version))
     return CLibrary(f"glibc {version} of the base", library.version, {}, is_of_base=True)
 
 
-def lacking(pulled: PulledBase) -> str:
+def lacking(base: PulledBase) -> str:
     """Return what a message says of a base without glibc."""
-    library = pulled.facts.library
+    library = base.facts.library
     if library is not None and library.name == "musl":
-        return f"the base `{pulled.name}` has musl (`{library.path}`), which programs for glibc cannot use"
-    return f"the base `{pulled.name}` has none"
+        return f"the base `{base.name}` has musl (`{library.path}`), which programs for glibc cannot use"
+    return f"the base `{base.name}` has none"
 
 
-def base_bash(pulled: PulledBase) -> str | None:
+def base_bash(base: PulledBase) -> str | None:
     """Return the place of the base's bash."""
-    return pulled.facts.first(BASHES)
+    return base.facts.first(BASHES)
 
 
-def base_certificates(pulled: PulledBase) -> str | None:
+def base_certificates(base: PulledBase) -> str | None:
     """Return where the base has certificate authorities."""
-    return pulled.facts.first(CERTIFICATES)
+    return base.facts.first(CERTIFICATES)
 
 
-def above_base(entries: Iterable[Entry], container: ContainerSettings, pulled: PulledBase) -> list[Entry]:
+def dropped_variables(base: PulledBase, image: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the variables of a base that would lead the image's own programs astray, each with the reason.
+
+    What `image`, the table of the image, says of a variable counts instead.
+    """
+    return {
+        name: f"the base has it, and it would lead programs to other {things}"
+        for name, things in _ASTRAY.items()
+        if name in base.env and name not in image
+    }
+
+
+def above_base(entries: Iterable[Entry], container: ContainerSettings, base: PulledBase) -> list[Entry]:
     """Return what has to be put above a base of the files that every image has.
 
     Accounts are the base's with the user of the image. Whatever else the base has is left as it is there.
     """
-    facts = pulled.facts
+    facts = base.facts
     accounts = Accounts(facts)
     found: list[Entry] = []
     for entry in entries:
@@ -85,7 +105,7 @@ def above_base(entries: Iterable[Entry], container: ContainerSettings, pulled: P
         elif entry.path == _GROUP:
             found += _changed(entry.path, accounts.group(container.user), facts.group)
         elif isinstance(entry, SymbolicLink) and entry.path in {"/lib", "/lib64", "/usr/lib", "/usr/lib64"}:
-            found.append(_library_link(entry, pulled))
+            found.append(_library_link(entry, base))
         elif not _has(facts, entry, container.user):
             found.append(_moved(entry, facts))
     return found
@@ -96,11 +116,11 @@ def _changed(path: str, content: bytes, before: bytes | None) -> Iterator[Entry]
         yield File(path, content)
 
 
-def _library_link(entry: SymbolicLink, pulled: PulledBase) -> SymbolicLink:
+def _library_link(entry: SymbolicLink, base: PulledBase) -> SymbolicLink:
     """Return a link to conda's C library; raises ImageError if it would hide a directory of the base."""
-    if pulled.facts.is_there(entry.path) or pulled.facts.is_link(entry.path):
+    if base.facts.is_there(entry.path) or base.facts.is_link(entry.path):
         raise ImageError(
-            f"conda's C library has to be linked at `{entry.path}`, and the base `{pulled.name}` has a directory there",
+            f"conda's C library has to be linked at `{entry.path}`, and the base `{base.name}` has a directory there",
             hint="take a base that has glibc, or no base",
         )
     return entry
@@ -128,39 +148,39 @@ def _moved(entry: Entry, facts: BaseFacts) -> Entry:
     return entry._replace(path=place)
 
 
-def check_places(places: Iterable[str], pulled: PulledBase, key: str) -> None:
+def check_places(places: Iterable[str], base: PulledBase, key: str) -> None:
     """Raise ImageError for a place below a link of the base; `key` is the one of the image's table that names it."""
     for path in places:
-        place = pulled.facts.place(path)
+        place = base.facts.place(path)
         if place != path:
             raise ImageError(
                 f"`{path}`, which `{key}` of [plugins.esker.image] puts there, would lie below a link of the base "
-                f"`{pulled.name}`",
+                f"`{base.name}`",
                 hint=f"name the place that the link leads to in `{key}`: `{posixpath.dirname(place)}`",
             )
 
 
-def files_on_base(entries: Iterable[Entry], pulled: PulledBase) -> list[Entry]:
+def files_on_base(entries: Iterable[Entry], base: PulledBase) -> list[Entry]:
     """Return the project's files with the directories of the base that they lie in, whose modes and owners stay.
 
     Raises ImageError for a file below a link of the base, and for one in the place of a directory.
     """
-    facts = pulled.facts
+    facts = base.facts
     given = {entry.path: entry for entry in entries}
-    above = {entry.path: entry for entry in directories_above(given, pulled, "files")}
+    above = {entry.path: entry for entry in directories_above(given, base, "files")}
     for path, entry in given.items():
         if not isinstance(entry, Directory) and path in facts.directories:
             raise ImageError(
-                f"`{path}` is a file of the project, and a directory in the base `{pulled.name}`",
+                f"`{path}` is a file of the project, and a directory in the base `{base.name}`",
                 hint="name another place in `files`",
             )
     return [*({**above, **given}.values())]
 
 
-def directories_above(places: Iterable[str], pulled: PulledBase, key: str) -> list[Directory]:
+def directories_above(places: Iterable[str], base: PulledBase, key: str) -> list[Directory]:
     """Return the directories of the base above places, as the base has them; raises what `check_places` raises."""
-    places, facts = [*places], pulled.facts
-    check_places(places, pulled, key)
+    places, facts = [*places], base.facts
+    check_places(places, base, key)
     above = dict.fromkeys(directory for place in places for directory in facts.directories_above(place))
     states = {directory: facts.directories[directory] for directory in above}
     return [Directory(each, mode & _DIRECTORY_MODE, uid, gid) for each, (mode, uid, gid) in states.items()]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import CommandFailed, ImageError
 from esker.formats.printable import printable
+from esker.formats.tables.reader import near
 from esker.host import files
 from esker.host.git import run_git
 from esker.ship.image.unit import File, SymbolicLink
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from esker.ship.image.unit import Entry
 
-__all__ = ["ProjectFiles", "how_to_track", "in_image", "project_files", "tracked_files", "watched_files"]
+__all__ = ["ProjectFiles", "how_to_track", "in_image", "project_files", "tracked_files"]
 
 _PATTERN = re.compile(r"[*?\[]")
 _FILE, _PROGRAM, _LINK, _SUBMODULE = "100644", "100755", "120000", "160000"
@@ -78,7 +79,12 @@ def how_to_track(project: str, path: str) -> str:
         return f"add it: git add {path}"
     if _PATTERN.search(path):
         return "patterns are not taken: write the name of each file, or of the directory that holds them"
-    return "correct its name"
+    directory, name = os.path.split(path)
+    try:
+        beside = os.listdir(f"{project}/{directory}")
+    except OSError:
+        beside = []
+    return near(name, [printable(each) for each in beside]) or "correct its name"
 
 
 def in_image(name: str) -> str:
@@ -112,47 +118,6 @@ def tracked_files(project: str, path: str, variables: Mapping[str, str]) -> dict
         if not _is_flox(name):
             found[os.fsdecode(name)] = described[:6].decode()
     return found
-
-
-def watched_files(project: str, paths: Sequence[str], variables: Mapping[str, str]) -> list[str]:
-    """Return what decides about the files that git tracks at these paths, and those that it does not.
-
-    That is git's index, what it ignores, the files themselves, and their directories, in which others appear. All paths
-    are absolute.
-    """
-    above = os.path.normpath(f"{project}/{_told(project, variables, 'rev-parse', '--show-cdup')}")
-    named = [_told(project, variables, "rev-parse", "--git-path", name) for name in ("index", "info/exclude")]
-    found = dict.fromkeys([*(os.path.join(project, each) for each in named), _own_excludes(project, variables)])
-    for path in paths:
-        place = os.path.normpath(f"{project}/{path}")
-        found |= dict.fromkeys([place, *_ignore_files(place, above)])
-        for name in tracked_files(project, path, variables):
-            directory = os.path.dirname(os.path.normpath(f"{project}/{name}"))
-            if directory not in found:
-                found |= dict.fromkeys([directory, *_ignore_files(directory, above)])
-            found[f"{project}/{name}"] = None
-    return [*found]
-
-
-def _told(project: str, variables: Mapping[str, str], *words: str) -> str:
-    """Return the path that a git command prints."""
-    return os.fsdecode(run_git(words, variables, cwd=project).removesuffix(b"\n"))
-
-
-def _own_excludes(project: str, variables: Mapping[str, str]) -> str:
-    """Return the file with what this user has git ignore everywhere; it need not exist."""
-    try:
-        return _told(project, variables, "config", "--type=path", "--get", "core.excludesFile")
-    except CommandFailed:
-        above = variables.get("XDG_CONFIG_HOME") or f"{variables.get('HOME', '')}/.config"
-        return f"{above}/git/ignore"
-
-
-def _ignore_files(directory: str, top: str) -> Iterator[str]:
-    """Yield the `.gitignore` of a directory and of those above it in the repository; they need not exist."""
-    while f"{directory}/".startswith(f"{top}/"):
-        yield f"{directory}/.gitignore"
-        directory = os.path.dirname(directory)
 
 
 def _is_repository(project: str, variables: Mapping[str, str]) -> bool:

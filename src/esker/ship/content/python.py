@@ -54,12 +54,12 @@ def conda_interpreter(content: CondaContent) -> ImagePython | None:
     )
 
 
-def base_interpreter(pulled: PulledBase, stated: str, versions: SpecifierSet) -> ImagePython:
+def base_interpreter(base: PulledBase, stated: str, versions: SpecifierSet) -> ImagePython:
     """Return the Python of a base that is stated; raises ImageError unless its version is among those of the lock."""
-    version = pulled.facts.python
+    version = base.facts.python
     if not versions.contains(version):
         raise ImageError(
-            f"`{stated}` of the base `{pulled.name}` is Python {version}, and the environment is locked for {versions}",
+            f"`{stated}` of the base `{base.name}` is Python {version}, and the environment is locked for {versions}",
             hint="take a base with such a Python, or lock for this one; or leave `python` of [plugins.esker.image] "
             "out, and take conda's (esker install conda/python) or one of uv's",
         )

@@ -1,4 +1,6 @@
-"""Which variables look like secrets, which no image may hold: everybody who can pull it can read them.
+"""What looks like a secret, which no image may hold: everybody who can pull it can read it.
+
+Variables are looked at by their names and their values, and other texts for the forms of values alone.
 
 A name counts if it ends in one of the words of `NAMES`, or in one of `ENDINGS` even within a word (`PGPASSWORD`), or if
 `SECRET` is one of its words and its last word does not say that this is no secret itself, as in `SECRET_NAME`. It does
@@ -10,7 +12,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ABOUT", "ENDINGS", "FORMS", "NAMES", "secret"]
+from esker.errors import ImageError
+
+__all__ = ["ABOUT", "ENDINGS", "FORMS", "NAMES", "refuse_forms", "secret"]
 
 NAMES = (
     "ACCESS_KEY",
@@ -59,7 +63,20 @@ def secret(name: str, value: str) -> str | None:
     >>> secret("DB_PASSWORD", "hunter2"), secret("TOKEN_FILE", "x"), secret("MAX_TOKEN", "100")
     ('its name says so', None, None)
     """
-    for kind, form in FORMS.items():
-        if form.search(value):
-            return f"its value has the form of {kind}"
+    if kind := _kind(value):
+        return f"its value has the form of {kind}"
     return "its name says so" if _NAMED.search(name) and not _HARMLESS.fullmatch(value) else None
+
+
+def refuse_forms(what: str, text: str) -> None:
+    """Raise ImageError if a text of an image, which is called `what`, holds something in the form of a secret."""
+    if kind := _kind(text):
+        raise ImageError(
+            f"{what} holds {kind}, which everybody could read in the image",
+            hint="take it out; what needs it can read it from a file or a variable that the container is given",
+        )
+
+
+def _kind(text: str) -> str | None:
+    """Return which kind of secret a text holds by its form, or None."""
+    return next((kind for kind, form in FORMS.items() if form.search(text)), None)

@@ -14,6 +14,7 @@ import esker
 from esker.errors import ImageError
 from esker.ship.content.fixed import fixed_unit
 from esker.ship.content.places import CACHE, RUNTIME
+from esker.ship.content.secrets import refuse_forms, secret
 from esker.ship.image.unit import CONFIGURATION, File
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _PLACE = "/opt/esker/services"
 RUN, HEALTH = f"{_PLACE}/run", f"{_PLACE}/health"
 """The programs that start the services, and that say how they are."""
 _PLAN = f"{_PLACE}/services.json"
-_FIRST_PORT = 20000
+_FIRST_PORT, _LAST_PORT = 20000, 65535
 _OLDEST = (3, 11)
 _SCRIPT = """\
 #!{python} -ISB
@@ -59,13 +60,17 @@ def image_ports(declaration: Declaration, image: Mapping[str, str | None]) -> Po
         found |= service.ports
     for number, variable in enumerate(sorted(name for name, port in found.items() if not port)):
         stated = image.get(variable)
-        if stated is not None and not stated.isdecimal():
+        if stated is not None and not _is_port(stated):
             raise ImageError(
                 f"`{variable}` is a port of a service, and [plugins.esker.image.vars] sets it to `{stated}`",
-                hint=f'write a number: {variable} = "8000"',
+                hint=f'write a number from 1 to {_LAST_PORT}: {variable} = "8000"',
             )
         automatic[variable] = int(stated) if stated else _FIRST_PORT + number
     return Ports(automatic, {**found, **automatic})
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(_LAST_PORT)) and 0 < int(text) <= _LAST_PORT
 
 
 def service_units(
@@ -74,7 +79,10 @@ def service_units(
     container: ContainerSettings,
     python: ImagePython,
 ) -> list[Unit]:
-    """Return the units; raises ImageError for a Python that is too old, and for a command beside the services."""
+    """Return the units of these services, whose keys are the fields of their specifications.
+
+    Raises ImageError for a Python that is too old, a command beside the services, and what looks like a secret.
+    """
     if container.cmd:
         raise ImageError(
             "the container runs the services, and [containerize.config] has a `cmd` too",
@@ -85,6 +93,7 @@ def service_units(
             f"Esker runs the services by the image's Python, which is {python.version}, and needs 3.11 or later",
             hint="ask for a newer Python",
         )
+    _refuse_secrets(services)
     plan = {
         "services": services,
         "variables": dict(sorted(variables.items())),
@@ -101,6 +110,23 @@ def service_units(
         fixed_unit("esker/services", [*_modules(), *scripts], CATEGORY),
         fixed_unit("esker/services-of-project", [File(_PLAN, described)], CONFIGURATION),
     ]
+
+
+def _refuse_secrets(services: Sequence[Mapping[str, object]]) -> None:
+    """Raise ImageError, which names the service, for what looks like a secret in its variables or its commands."""
+    for service in services:
+        variables, check = service["vars"], service["check"]
+        assert isinstance(variables, dict)
+        for name, value in variables.items():
+            if why := secret(name, value):
+                raise ImageError(
+                    f"`{name}` of [services.{service['name']}.vars] looks like a secret, which everybody could read in "
+                    f"the image: {why}",
+                    hint="take it out, and give it to the container when it starts",
+                )
+        target = check["target"] if isinstance(check, dict) else ()
+        texts = [service["command"], service["shutdown"] or "", *target]
+        refuse_forms(f"the service `{service['name']}`", "\n".join(map(str, texts)))
 
 
 def _modules() -> Iterator[Entry]:

@@ -179,7 +179,11 @@ def _fetch(making: Making, url: str, path: str) -> None:
             except OSError as error:
                 raise HostError(f"`{source}` cannot be read: {error.strerror}", hint=f"check {_MIRROR}") from error
         else:
-            download(source, path)
+            try:
+                download(source, path)
+            except HostError as error:
+                error.hint = f"{error.hint}; or {_OTHERS}" if error.hint else _OTHERS
+                raise
         making.progress.finish(f"Python {_version(url)}, for the image")
 
 

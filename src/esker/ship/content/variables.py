@@ -52,6 +52,8 @@ class Variables(NamedTuple):
     """The names that the image's own table takes out, and that nothing sets."""
     of_services: tuple[Variable, ...] = ()
     """What the services get and nothing else does, sorted by name."""
+    dropped: tuple[Variable, ...] = ()
+    """Those of `left_out` that a base has."""
 
 
 def image_variables(

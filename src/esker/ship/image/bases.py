@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from esker.errors import CorruptedBlob, ImageError, Malformed
+from esker.formats.counted import counted
 from esker.formats.oci import config as config_document
 from esker.formats.oci.documents import LARGEST_DOCUMENT, Index, Manifest, digest_of, document, oci_layer
 from esker.host import files
@@ -120,13 +121,14 @@ def base_from(origin: Origin, reference: Reference, platform: Platform) -> Base:
         content = document(origin.document(digest), f"`{reference}`")
     if not isinstance(content, Manifest):
         raise Malformed(f"`{reference}` names an index within an index")
+    number = counted(len(content.layers), "layer")
     if len(content.layers) > _MOST_LAYERS:
-        raise Malformed(f"`{reference}` has {len(content.layers)} layers, and engines take {_MOST_LAYERS}")
+        raise Malformed(f"`{reference}` has {number}, and engines take {_MOST_LAYERS}")
     if content.config.size > LARGEST_DOCUMENT:
         raise Malformed(f"the configuration of `{reference}` has more than {LARGEST_DOCUMENT >> 20} MiB")
     config = config_document.parse(origin.small(content.config), f"the configuration of `{reference}`")
     if len(config.diff_ids) != len(content.layers):
-        raise Malformed(f"`{reference}` has {len(content.layers)} layers, and its configuration {len(config.diff_ids)}")
+        raise Malformed(f"`{reference}` has {number}, and its configuration {len(config.diff_ids)}")
     if (config.platform.os, config.platform.architecture) != (platform.os, platform.architecture):
         raise ImageError(
             f"the base `{reference}` is for {config.platform}, and not for {platform}",

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from esker.errors import CorruptedBlob, ImageError
+from esker.formats.counted import counted
 from esker.host import files
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Blobs:
 def check(expected: Descriptor, digest: str, size: int) -> None:
     """Raise CorruptedBlob unless digest and size are the expected ones."""
     if size != expected.size:
-        fault = f"it has {size} bytes, and not {expected.size}"
+        fault = f"it has {counted(size, 'byte')}, and not {expected.size}"
     elif digest != expected.digest:
         fault = f"its digest is {digest}"
     else:

@@ -45,7 +45,7 @@ def make_layers(
     ordered = sorted(layers, key=lambda layer: (-layer.size, layer.key))
     with reporting(progress) as listener:
         if ordered:
-            listener.begin("Making layers", total=len(ordered), unit="layers")
+            listener.begin("Making layers", total=len(ordered), unit="layer")
         if jobs == 1 or len(ordered) == 1:
             made = {}
             for layer in ordered:

@@ -46,12 +46,13 @@ class UnitChange(NamedTuple):
     after: str | None
 
     def __str__(self) -> str:
+        titled = f"{self.name} {self.after or self.before or ''}".rstrip()  # units of Esker's own have no version
         if self.before is None:
-            return f"{self.name} {self.after} is new"
+            return f"{titled} is new"
         if self.after is None:
-            return f"{self.name} {self.before} is gone"
+            return f"{titled} is gone"
         if self.before == self.after:
-            return f"{self.name} {self.after} has other files"
+            return f"{titled} has other files"
         return f"{self.name} {self.before} became {self.after}"
 
 

@@ -14,6 +14,7 @@ import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import ImageError
+from esker.formats.counted import counted
 from esker.formats.image_lock import LockedLayer
 from esker.formats.oci import config as config_document
 from esker.formats.oci.documents import BASE_DIGEST, BASE_NAME, CONFIG, MANIFEST, Descriptor, describe, manifest
@@ -127,7 +128,7 @@ class Builder:
         of_base = base.layers if base else ()
         if most - len(of_base) < _LEAST_OWN:
             raise ImageError(
-                f"the base has {len(of_base)} layers, and an image has at most {most}",
+                f"the base has {counted(len(of_base), 'layer')}, and an image has at most {most}",
                 hint="take a base with fewer layers",
             )
         planned = plan(units, explicit=explicit, codec=self._codec.identity, most=most - len(of_base))

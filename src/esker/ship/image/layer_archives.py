@@ -8,6 +8,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from esker.errors import CorruptedBlob, HostError
+from esker.formats.counted import counted
 from esker.host.extras import how_to_install
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def layer_archive(pieces: Iterator[bytes], layer: Descriptor, diff_id: str) -> I
         """What follows the end of the compressed data, or the place where it is broken, is hashed too."""
     digest = f"sha256:{after.hexdigest()}"
     if size != layer.size:
-        raise _corrupted(layer, f"it has {size} bytes, and not {layer.size}")
+        raise _corrupted(layer, f"it has {counted(size, 'byte')}, and not {layer.size}")
     if digest != layer.digest:
         raise _corrupted(layer, f"its digest is {digest}")
     if broken:

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import ImageError
+from esker.formats.counted import counted
 from esker.ship.image.unit import APPLICATION, CONFIGURATION, Unit
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def plan(
     room = most - len(first) - len(last)
     if room < bool(automatic):
         raise ImageError(
-            f"{len(first)} layers are declared, and {most} are all that the image may have",
+            f"{counted(len(first), 'layer is', 'layers are')} declared, and the image may have {most} at most",
             hint="declare fewer layers in `[plugins.esker.image.layers]`, so that the other packages find room",
         )
     groups = [(name, by_category[name]) for name in first]

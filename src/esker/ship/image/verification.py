@@ -41,7 +41,7 @@ def verify(source: Source, *, progress: Progress | None = None) -> Verification:
     }
     faults: list[ImageError] = []
     if progress and layers:
-        progress.begin(f"Checking {source.name}", total=len(layers), unit="layers")
+        progress.begin(f"Checking {source.name}", total=len(layers), unit="layer")
     for (_, diff_id), layer in layers.items():
         try:
             _verify(source, layer, diff_id)

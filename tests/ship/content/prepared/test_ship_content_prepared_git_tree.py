@@ -140,7 +140,7 @@ def test_many_and_large_files(declared, repository, monkeypatch):
 def test_what_is_too_large(declared, repository):
     """The limit on one package holds for a tree as well."""
     repository.commit({"a": "x" * 1_000_001})
-    with pytest.raises(ImageError, match="is too large for an image: 1 files, 1000001 bytes") as caught:
+    with pytest.raises(ImageError, match="is too large for an image: 1 file, 1000001 bytes") as caught:
         declared(ESKER_LARGEST_WHEEL="1MB")
     assert "ESKER_LARGEST_WHEEL" in caught.value.hint
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from esker.declare import trust
 from esker.errors import CommandFailed, ImageError
 from esker.formats import git_address
+from esker.formats.counted import counted
 from esker.formats.image_lock import LockedInput
 from esker.formats.printable import printable
 from esker.formats.urls import redact_repository
@@ -183,7 +184,7 @@ class _Tree:
         size, largest = sum(entry.size for entry in entries), self._making.settings.largest_wheel
         if len(entries) > _MOST_FILES or size > largest:
             raise ImageError(
-                f"`{self._shown}` is too large for an image: {len(entries)} files, {size} bytes",
+                f"`{self._shown}` is too large for an image: {counted(len(entries), 'file')}, {counted(size, 'byte')}",
                 hint="name a directory of it in `directory`, or raise ESKER_LARGEST_WHEEL",
             )
         taken: set[str] = set()
@@ -195,7 +196,7 @@ class _Tree:
             if entry.mode == _SUBMODULE:
                 raise self._refused(entry, "is a submodule, whose files are in another repository", _OF_SUBMODULES)
             if entry.mode not in {*_MODES, _LINK} or (entry.mode == _LINK and entry.size >= _LONGEST_PATH):
-                raise self._refused(entry, f"is of the kind {entry.mode}, with {entry.size} bytes", _ASK)
+                raise self._refused(entry, f"is of the kind {entry.mode}, with {counted(entry.size, 'byte')}", _ASK)
             if entry.path in taken:
                 raise self._refused(entry, "is there twice", _ASK)
             taken.add(entry.path)

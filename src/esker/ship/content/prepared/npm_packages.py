@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from esker.errors import HostError, ImageError
+from esker.formats.counted import counted
 from esker.formats.image_lock import LockedInput
 from esker.formats.npm import integrity as integrities
 from esker.formats.npm import names, package_lock
@@ -135,7 +136,7 @@ def npm_lock(making: Making, table: PreparedTable, system: str) -> Source:
     return Source(
         before,
         identity,
-        f"{len(wanted)} packages",
+        counted(len(wanted), "package"),
         lambda: _all_files(making, registries, wanted),
         lambda unit: [_component(unit, each.name, each.version, each.integrity) for each in wanted],
         tuple((each.path, _NOT_RUN) for each in wanted if each.has_script),
@@ -147,7 +148,7 @@ def _all_files(
 ) -> Iterator[PreparedFile]:
     """Yield the files of all packages, and the links of their programs in `.bin` beside them."""
     with reporting(progress) as listener, ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="esker-npm") as pool:
-        listener.begin("Fetching packages of npm", total=len(wanted), unit="packages")
+        listener.begin("Fetching packages of npm", total=len(wanted), unit="package")
         futures = [pool.submit(_locked_tree, making, registries, each) for each in wanted]
         trees: dict[str, str] = {}
         try:
@@ -157,7 +158,7 @@ def _all_files(
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-        listener.finish(f"{len(wanted)} packages of npm, for the image")
+        listener.finish(f"{counted(len(wanted), 'package of npm', 'packages of npm')}, for the image")
     links: dict[str, tuple[bool, str]] = {}
     for path, tree in trees.items():
         yield from _with_programs(tree, f"{path}/")

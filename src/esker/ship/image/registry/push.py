@@ -68,7 +68,7 @@ def push(
     Raises UsageError for a name without a registry, RegistryError and ImageError.
     """
     if not reference.registry or reference.digest:
-        hint = "name it as registry.example/app:1.0"
+        hint = "name it as registry.example/app:1.0, or give it such a `name` in [plugins.esker.image]"
         raise UsageError(f"`{reference}` is no name that an image can be pushed to", hint=hint)
     repository = Repository(registry, reference.path, push=True)
     top = images[0].manifest if len(images) == 1 else index_of(images)
@@ -146,7 +146,7 @@ class _Sending:
         missing = [(each, place) for each, place in zip(unknown, locations, strict=True) if place is not None]
         if missing:
             self._builder.provide(self._images, [each.digest for each, _ in missing])
-            self._progress.begin(f"Sending to {self._repository.registry.host}", total=len(missing), unit="blobs")
+            self._progress.begin(f"Sending to {self._repository.registry.host}", total=len(missing), unit="blob")
             missing.sort(key=lambda pair: -pair[0].size)
             _together(self._uploaded, missing)
 
