@@ -405,7 +405,7 @@ def test_progress_is_told_of_every_path(store):
     store.build("a", "", build)
     store.build("b", "", build)
     verify(store, progress=Listener())
-    assert heard == [("verifying the store", 2, "paths"), 1, 1, "end"]
+    assert heard == [("verifying the store", 2, "path"), 1, 1, "end"]
 
 
 # What the machine refuses

@@ -129,6 +129,15 @@ def test_secrets_of_services(made, table, message):
     assert caught.value.hint
 
 
+def test_a_variable_of_a_service_that_is_taken_out(made):
+    """The image's own table takes it from the services, so that the container's own value reaches them."""
+    variables = 'web.vars = { DB_PASSWORD = "hunter2", KEPT = "a" }\n[plugins.esker.services]'
+    image = made("vars = { DB_PASSWORD = false }\n", services=SERVICES.replace("[plugins.esker.services]", variables))
+    assert [each["vars"] for each in plan_of(image)["services"]] == [{}, {"KEPT": "a"}]
+    assert image.variables.unset == ()
+    assert "DB_PASSWORD" in {each.name for each in image.variables.left_out}
+
+
 def test_a_secret_of_a_health_check(made):
     """A service's check stands in the same file."""
     check = 'web.healthcheck.test = ["curl", "http://me:hunter2@127.0.0.1"]\n'

@@ -35,7 +35,7 @@ from esker.ship.content.on_base import (
     lacking,
     settled,
 )
-from esker.ship.content.own_variables import base_of_image, own_variables, variables_of, with_services
+from esker.ship.content.own_variables import base_of_image, own_variables, removed, variables_of, with_services
 from esker.ship.content.places import CONDA, ENVIRONMENT
 from esker.ship.content.prepared.prepared import prepared_content
 from esker.ship.content.programs import programs_of
@@ -235,7 +235,8 @@ def _service_units(
     assert making.services is not None, "whoever makes an image with services gives them"
     assert interpreter.python is not None
     given = {each.name: each.value for each in variables.of_services}
-    return service_units(making.services(system, ports.automatic), given, container, interpreter.python)
+    services = making.services(system, ports.automatic)
+    return service_units(services, removed(making.table), given, container, interpreter.python)
 
 
 def layer_names(table: ImageTable) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from esker.ship.content.variables import Variables
     from esker.ship.image.image import Base
 
-__all__ = ["OwnVariables", "base_of_image", "own_variables", "variables_of", "with_services"]
+__all__ = ["OwnVariables", "base_of_image", "own_variables", "removed", "variables_of", "with_services"]
 
 _PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 """What stands behind `FLOX_ENV/bin` on PATH, as a container engine sets it."""
@@ -54,7 +54,7 @@ def own_variables(
     """Return what a base and Nix give, and Esker's own variables; `paths` are those that the environment joins."""
     nix, table = making.nix, making.table
     dropped = dropped_variables(base, table.vars) if base else {}
-    gone = {*dropped, *_removed(table)}
+    gone = {*dropped, *removed(table)}
     given = {name: value for name, value in base.env.items() if name not in gone} if base else {}
     own = {name: (value, "the base has it") for name, value in given.items()} | {
         **(nix.variables if nix else {}),
@@ -79,14 +79,14 @@ def own_variables(
     return OwnVariables(own, dropped)
 
 
-def _removed(table: ImageTable) -> list[str]:
+def removed(table: ImageTable) -> list[str]:
     """Return the variables that the image's own table takes out."""
     return [name for name, value in table.vars.items() if value is None]
 
 
 def base_of_image(making: Making, own: OwnVariables, base: PulledBase) -> Base:
     """Return the base without the variables that are not in the image."""
-    return base.without([*own.dropped, *_removed(making.table)])
+    return base.without([*own.dropped, *removed(making.table)])
 
 
 def variables_of(making: Making, own: OwnVariables, base: PulledBase | None, ports: Ports) -> Variables:
@@ -94,7 +94,9 @@ def variables_of(making: Making, own: OwnVariables, base: PulledBase | None, por
     compose = making.declaration.esker.compose
     outside = {name for each in compose.tables.values() for name in each.ports} if compose else set()
     of_nix = making.nix.left_out if making.nix else ()
-    others = {*(base.env if base else ()), *(each.name for each in of_nix)}
+    services = making.declaration.manifest.services
+    of_services = {name for each in (services.services.values() if services else ()) for name in each.vars or ()}
+    others = {*(base.env if base else ()), *(each.name for each in of_nix), *of_services}
     declared, image = making.declaration.manifest.vars, _without_ports(making, ports)
     found = image_variables(own.values, declared, image, {*ports.all, *outside}, others)
     there = {variable.name for variable in (*found.fixed, *found.scripted)}

@@ -18,7 +18,7 @@ from esker.ship.content.secrets import refuse_forms, secret
 from esker.ship.image.unit import CONFIGURATION, File
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from esker.declare.declaration import Declaration
     from esker.ship.content.container_config import ContainerSettings
@@ -75,12 +75,14 @@ def _is_port(text: str) -> bool:
 
 def service_units(
     services: Sequence[Mapping[str, object]],
+    removed: Collection[str],
     variables: Mapping[str, str],
     container: ContainerSettings,
     python: ImagePython,
 ) -> list[Unit]:
     """Return the units of these services, whose keys are the fields of their specifications.
 
+    `removed` are variables that no service gets from the image, and `variables` those that every service gets.
     Raises ImageError for a Python that is too old, a command beside the services, and what looks like a secret.
     """
     if container.cmd:
@@ -93,6 +95,7 @@ def service_units(
             f"Esker runs the services by the image's Python, which is {python.version}, and needs 3.11 or later",
             hint="ask for a newer Python",
         )
+    services = [{**each, "vars": _without(each["vars"], removed)} for each in services]
     _refuse_secrets(services)
     plan = {
         "services": services,
@@ -112,6 +115,11 @@ def service_units(
     ]
 
 
+def _without(variables: object, removed: Collection[str]) -> dict[str, str]:
+    assert isinstance(variables, dict)
+    return {name: value for name, value in variables.items() if name not in removed}
+
+
 def _refuse_secrets(services: Sequence[Mapping[str, object]]) -> None:
     """Raise ImageError, which names the service, for what looks like a secret in its variables or its commands."""
     for service in services:
@@ -122,7 +130,8 @@ def _refuse_secrets(services: Sequence[Mapping[str, object]]) -> None:
                 raise ImageError(
                     f"`{name}` of [services.{service['name']}.vars] looks like a secret, which everybody could read in "
                     f"the image: {why}",
-                    hint="take it out, and give it to the container when it starts",
+                    hint=f"give it to the container when it starts, and leave it out here: [plugins.esker.image.vars] "
+                    f"{name} = false",
                 )
         target = check["target"] if isinstance(check, dict) else ()
         texts = [service["command"], service["shutdown"] or "", *target]
