@@ -93,6 +93,17 @@ _LATER = frozenset(
 """Flox's commands that Esker does not implement yet."""
 _INSTEAD = {"run": "activate -- CMD", "update": "upgrade", "gc": "store gc"}
 
+_ELSEWHERE = {
+    "add": "install",
+    "shell": "activate",
+    "sync": "activate -- true",
+    "use": "install",
+    "venv": "activate",
+    "version": "--version",
+    "x": "exec",
+}
+"""What commands of mise, pixi, devenv and uv are here."""
+
 _STANDARD_ERROR = 2
 _WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
@@ -267,6 +278,9 @@ def _dispatch(arguments: list[str], voice: Voice) -> int:
     if not arguments:
         voice.welcome(usage(voice))
         return 0
+    if arguments[0] == "help" and arguments[1:] and not arguments[1].startswith("-"):
+        words = [word for word in arguments[1:3] if not word.startswith("-")]
+        return _dispatch([*words, "--help"], voice)
     if arguments[0] in {"-h", "--help", "help"}:
         print(usage(voice))
         return 0
@@ -299,4 +313,8 @@ def _unknown(name: str, voice: Voice) -> UsageError:
         return UsageError(f"`{voice.program} {name}` is not implemented yet", hint=f"see: {voice.program} {instead}")
     from esker.cli.arguments import unknown_command
 
+    if voice.remarks and name in _ELSEWHERE:
+        from esker.errors import UsageError
+
+        return UsageError(f"there is no command `{name}`", hint=f"see: {voice.program} {_ELSEWHERE[name]}")
     return unknown_command(name, commands(voice), of=voice.program)
