@@ -88,5 +88,12 @@ def test_mistakes_are_told(esker, empty, arguments, message):
 def test_hints_are_for_this_command(esker, empty):
     """A bare name is answered with the option of `exec`, and a command before `--` with its right place."""
     assert "esker exec -p conda/jq" in esker("exec", "-p", "jq", "--", "jq").err
-    assert "exec -p PACKAGE -- app --version\n" in esker("exec", "-p", "pypi/app", "app", "--version").err
+    for words, meant in (
+        ("-p pypi/app app --version", "-p pypi/app -- app --version"),
+        ("pypi/app -- app --version", "-p pypi/app -- app --version"),
+        ("pypi/app conda/jq app", "-p pypi/app -p conda/jq -- app"),
+        ("pypi/app", "-p pypi/app -- COMMAND"),
+        ("app --version", "-p PACKAGE -- app --version"),
+    ):
+        assert f"hint: esker exec {meant}\n" in esker("exec", *words.split()).err
     assert "conda/conda-forge::jq" in esker("exec", "-p", "conda-forge/jq", "--", "jq").err

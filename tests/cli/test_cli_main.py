@@ -161,6 +161,9 @@ def test_a_path_that_is_not_utf_8_is_printed_as_it_is(environ, project):
     [
         ("ac", "did you mean `esker activate`?"),
         ("de", "did you mean `esker deny` or `esker deactivate` or `esker delete`?"),
+        ("add pypi/app", "see: esker install"),
+        ("sync", "see: esker activate -- true"),
+        ("version", "see: esker --version"),
         ("store ver", "did you mean `esker store verify`?"),
         ("lock --chek", "did you mean `--check`?"),
         ("services start --timeot 3", "did you mean `--timeout`?"),
@@ -175,6 +178,24 @@ def test_a_path_that_is_not_utf_8_is_printed_as_it_is(environ, project):
 def test_a_mistyped_line_gets_a_hint_that_fits_it(esker, empty, line, hint):
     """The start of a name, a name with a slip, and words in the wrong place: each hint says what was meant."""
     assert f"\nhint: {hint}\n" in esker(*line.split()).err
+
+
+@pytest.mark.parametrize(
+    ("line", "same"),
+    [
+        ("help install", "install --help"),
+        ("help image build", "image build --help"),
+        ("help i", "install --help"),
+        ("help --help", "--help"),
+        ("help activate -- touch made", "activate --help"),
+    ],
+)
+def test_help_of_a_command(esker, empty, line, same):
+    """`help` takes the name of a command, and runs nothing of what stands behind it."""
+    done = esker(*line.split())
+    assert done == esker(*same.split())
+    assert done.status == 0
+    assert list(empty.iterdir()) == []
 
 
 def test_quiet_and_verbose_work_after_the_command_too(esker, project):

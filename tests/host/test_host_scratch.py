@@ -110,7 +110,7 @@ def test_without_a_place_of_its_own_tmp_is_named(monkeypatch):
     """A TMPDIR that is empty or relative is passed over, so a person is not told to unset it."""
     monkeypatch.setenv("TMPDIR", "here")
     monkeypatch.setattr(os, "mkdir", refused)
-    with pytest.raises(HostError, match="^temporary files cannot be written into `/tmp`: ") as caught, scratch("lock"):
+    with pytest.raises(HostError, match=r"^temporary files cannot be written into `/tmp`: ") as caught, scratch("lock"):
         pass
     assert caught.value.hint == "make room there, or name another directory in TMPDIR"
 

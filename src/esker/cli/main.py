@@ -91,19 +91,26 @@ _LATER = frozenset(
     }
 )
 """Flox's commands that Esker does not implement yet."""
-_ELSEWHERE = {
-    "up": "services start",
-    "down": "services stop",
-    "ps": "services status",
-    "start": "services start",
-    "stop": "services stop",
-    "restart": "services restart",
-    "status": "services status",
-    "logs": "services logs",
-    "shell": "activate",
-    "develop": "activate",
-}
 _INSTEAD = {"run": "activate -- CMD", "update": "upgrade", "gc": "store gc"}
+_ELSEWHERE = {
+    "add": "install",
+    "develop": "activate",
+    "down": "services stop",
+    "logs": "services logs",
+    "ps": "services status",
+    "restart": "services restart",
+    "shell": "activate",
+    "start": "services start",
+    "status": "services status",
+    "stop": "services stop",
+    "sync": "activate -- true",
+    "up": "services start",
+    "use": "install",
+    "venv": "activate",
+    "version": "--version",
+    "x": "exec",
+}
+"""What commands of mise, pixi, devenv, uv and Compose are here."""
 
 _STANDARD_ERROR = 2
 _WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -279,6 +286,9 @@ def _dispatch(arguments: list[str], voice: Voice) -> int:
     if not arguments:
         voice.welcome(usage(voice))
         return 0
+    if arguments[0] == "help" and arguments[1:] and not arguments[1].startswith("-"):
+        words = [word for word in arguments[1:3] if not word.startswith("-")]
+        return _dispatch([*words, "--help"], voice)
     if arguments[0] in {"-h", "--help", "help"}:
         print(usage(voice))
         return 0
@@ -311,4 +321,4 @@ def _unknown(name: str, voice: Voice) -> UsageError:
         return UsageError(f"`{voice.program} {name}` is not implemented yet", hint=f"see: {voice.program} {instead}")
     from esker.cli.arguments import unknown_command
 
-    return unknown_command(name, commands(voice), of=voice.program, elsewhere=_ELSEWHERE)
+    return unknown_command(name, commands(voice), of=voice.program, elsewhere=_ELSEWHERE if voice.remarks else {})

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_python_downloads
+from esker.declare.conda_edit import CONDA
+from esker.declare.edit import ORIGIN
 from esker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,8 +36,8 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="the command and its arguments")
     own, command = _split(arguments)
     if stray := _stray(own):
-        words = " ".join(["--", *stray])
-        raise UsageError("the command stands behind `--`", hint=f"{voice.program} exec -p PACKAGE {words}")
+        hint = f"{voice.program} exec {_in_order(own[: -len(stray)], stray, command)}"
+        raise UsageError("the command stands behind `--`, and each package behind `-p`", hint=hint)
     options = parser.parse_args(own)
     if not options.package:
         raise UsageError("no package is named", hint=f"{voice.program} exec -p conda/jq -- jq --version")
@@ -57,6 +60,16 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
         return arguments, []
     place = arguments.index("--")
     return arguments[:place], arguments[place + 1 :]
+
+
+def _in_order(options: list[str], stray: list[str], command: list[str]) -> str:
+    """Return the arguments as they were probably meant: packages first, then the command."""
+    from itertools import takewhile
+
+    packages = list(takewhile(lambda word: word.startswith((ORIGIN, CONDA)), stray))
+    meant = [*options, *(word for package in packages for word in ("-p", package))]
+    meant += [] if {"-p", "--package"} & {*meant} else ["-p", "PACKAGE"]
+    return shlex.join([*meant, "--", *(stray[len(packages) :] or command or ["COMMAND"])])
 
 
 def _stray(own: list[str]) -> list[str]:

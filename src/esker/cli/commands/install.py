@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["package_argument", "run"]
 
+_PYTHON = re.compile(r"python(?:[=~<>@]=?=? *([\w.]+)(?:\.\*)?)?")
+
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `install` or `uninstall`."""
@@ -170,6 +172,39 @@ def _named(packages: tuple[str, ...]) -> str:
     return ", ".join(f"'{package}'" for package in packages)
 
 
+def _without_origin(package: str, voice: Voice, command: str) -> UsageError:
+    """Return the error for a package without an origin, be it with a version as mise writes it: `node@20`."""
+    from esker.declare.adopt.version_files import CONDA_NAMES
+    from esker.declare.conda_edit import CONDA
+    from esker.declare.edit import ORIGIN
+    from esker.declare.tool_wheels import wheel_of
+
+    name, _, version = package.partition("@")
+    message = f"`{package}` is not a package that Esker can install yet"
+    if name == "python":
+        return UsageError(message, hint=_other_python(version, voice, command))
+    plain = "NAME"
+    if re.fullmatch(r"[\w.-]+(@[\w.]+)?", package):
+        plain = f"{CONDA_NAMES.get(name, name)}{_equal(version)}"
+    wheel = wheel_of(name)
+    other = f"from a wheel: {ORIGIN}{wheel}" if wheel else f"a Python package: {ORIGIN}NAME"
+    return UsageError(
+        message, hint=f"take it from a conda channel: {voice.program} {command} {CONDA}{plain}; or {other}"
+    )
+
+
+def _other_python(version: str | None, voice: Voice, command: str) -> str:
+    from esker.declare.conda_edit import CONDA
+
+    minor = ".".join(version.split(".")[:2]) if version and version[0].isdigit() else "VERSION"
+    lock = f"for another one: {voice.program} lock --python {minor}; " if command == "install" else ""
+    return f"{lock}from a conda channel: {voice.program} {command} {CONDA}python{_equal(version)}"
+
+
+def _equal(version: str | None) -> str:
+    return f"={version}" if version and version[0].isdigit() else ""
+
+
 def package_argument(package: str, voice: Voice, command: str = "install") -> str:
     """Return what an argument asks for: a requirement, or a conda package with its prefix.
 
@@ -192,12 +227,10 @@ def package_argument(package: str, voice: Voice, command: str = "install") -> st
             f"a Python package: {ORIGIN}NAME",
         )
     if name == package:
-        plain = package if re.fullmatch(r"[\w.-]+", package) else "NAME"
-        raise UsageError(
-            f"`{package}` is not a package that Esker can install yet",
-            hint=f"take it from a conda channel: {voice.program} {command} {CONDA}{plain}; or "
-            + (f"from a wheel: {ORIGIN}{wheel}" if wheel else f"a Python package: {ORIGIN}NAME"),
-        )
+        raise _without_origin(package, voice, command)
+    if python := _PYTHON.fullmatch(name):
+        message = "every environment with Python packages has a Python, which is no package of an index"
+        raise UsageError(message, hint=_other_python(python[1], voice, command))
     if wheel not in {None, name}:
         voice.remark(f"! If you mean the program `{name}`: the wheel `{wheel}` has it ({ORIGIN}{wheel})")
     return name

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from esker.declare.adopt.found import Read
 
-__all__ = ["nvmrc", "python_range", "python_version", "ruby_version", "tool", "tool_versions"]
+__all__ = ["CONDA_NAMES", "nvmrc", "python_range", "python_version", "ruby_version", "tool", "tool_versions"]
 
 CONDA_NAMES = {
     "cmake": "cmake",
