@@ -161,9 +161,9 @@ def test_a_path_that_is_not_utf_8_is_printed_as_it_is(environ, project):
     [
         ("ac", "did you mean `esker activate`?"),
         ("de", "did you mean `esker deny` or `esker deactivate` or `esker delete`?"),
-        ("add pypi/app", "see: esker install"),
-        ("sync", "see: esker activate -- true"),
-        ("version", "see: esker --version"),
+        ("add pypi/app", "for that there is `esker install`"),
+        ("sync", "for that there is `esker activate -- true`"),
+        ("version", "for that there is `esker --version`"),
         ("store ver", "did you mean `esker store verify`?"),
         ("lock --chek", "did you mean `--check`?"),
         ("services start --timeot 3", "did you mean `--timeout`?"),
