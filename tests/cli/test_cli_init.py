@@ -56,6 +56,15 @@ def test_what_it_says(esker, laid_out):
     assert 'worker.command = "celery -A shop.tasks worker --loglevel=INFO"\n' in written(project)
 
 
+@pytest.mark.parametrize("procfile", ["", "web: sleep 1000\n"])
+def test_the_services_of_a_compose_file_are_told(esker, empty, procfile):
+    """They count as they are where the manifest declares none, and so only there."""
+    (empty / "docker-compose.yml").write_text("services: {}\n")
+    (empty / "Procfile").write_text(procfile)
+    done = esker("init")
+    assert ("✔ The services are those of docker-compose.yml: esker services start\n" in done.err) == (not procfile)
+
+
 @pytest.mark.parametrize("option", ["--bare", "--no-auto-setup"])
 @pytest.mark.parametrize("name", ["flask-heroku", "uv-package", "pixi-vision"])
 def test_nothing_is_taken(esker, laid_out, option, name):

@@ -314,6 +314,18 @@ def test_ports_know_only_the_services_that_there_are(esker, web):
     assert esker("services", "ports").out == before != esker("services", "ports", "--renew", "web").out
 
 
+def test_renewed_ports_of_what_runs_are_told_how_to_take_effect(esker, web):
+    """Until then an activation would look for the server where it does not listen."""
+    esker("services", "start", "web")
+    done = esker("services", "ports", "--renew")
+    assert done.err.endswith("! For those that run: esker services start --recreate\n")
+    assert "the manifest was edited or its ports renewed" in esker("services", "status").err
+    esker("services", "start", "--recreate")
+    assert status(esker)["web"]["ports"]["WEB_PORT"] == int(done.out.partition("=")[2])
+    esker("services", "stop")
+    assert "For those that run" not in esker("services", "ports", "--renew").err
+
+
 def test_logs_follow_and_wait(esker, web, environ):
     """`logs --follow` shows a line as it is written; `wait --for stopped` returns when the service has stopped."""
     esker("services", "start")

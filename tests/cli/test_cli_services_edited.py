@@ -21,7 +21,8 @@ prepare.command = 'echo "$COLOUR" >> "$FLOX_ENV_CACHE/prepared"'
 type = "oneshot"
 """
 EDITED = (
-    "! {} still run{} as defined before the manifest was edited: `esker services start --recreate` applies the edit"
+    "! {} still run{} as defined before the manifest was edited or its ports renewed: "
+    "`esker services start --recreate` applies the edit"
 )
 
 

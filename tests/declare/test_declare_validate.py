@@ -22,7 +22,8 @@ from esker.declare.declaration import (
 from esker.declare.image_table import ImageHealthCheck, ImageLayer, ImageTable
 from esker.declare.notations import duration
 from esker.declare.prepared_table import PreparedTable
-from esker.declare.validate import esker_table
+from esker.declare.validate import esker_table, read_text
+from esker.errors import InvalidManifest
 from esker.formats.manifest import document, from_table
 from esker.formats.tables.reader import key_paths
 
@@ -487,6 +488,22 @@ def test_mistakes(text, message, hint):
     assert problem.message.startswith(message)
     assert problem.line == HEAD.count("\n") + 1
     assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("healthcheck = { test = 'true' }", "it belongs into `[plugins.esker.services.web]`"),
+        ("ports = [8000]", "it belongs into `[plugins.esker.services.web]`"),
+        ("env = { A = '1' }", "the variables of a service are `vars` in `[services.web]`"),
+        ("cwd = 'x'", "a service begins in the project's directory: begin its command with `cd DIRECTORY && …`"),
+    ],
+)
+def test_what_the_other_table_of_a_service_has_is_told(key, hint):
+    """A key of Esker's table, or of another program, in Flox's table."""
+    with pytest.raises(InvalidManifest) as caught:
+        read_text(f'schema-version = "1.14.0"\n[services.web]\ncommand = "x"\n{key}\n')
+    assert [problem.hint for problem in caught.value.problems] == [hint]
 
 
 def test_a_port_has_one_service_and_is_no_plain_variable():

@@ -555,7 +555,7 @@ def test_changes_are_told_while_a_start_is_under_way(project):
 
 LOG = "fix what its log reports; `esker services logs web` shows more of it"
 BACKGROUND = (
-    "what it left in the background was ended with it: `sleep`; have it stay in the foreground, without `&` or "
+    "what it left in the background (`sleep`) was ended with it: have it stay in the foreground, without `&` or "
     "`--daemonize`, or say `is-daemon = true`"
 )
 SILENT = "run the command of `web` by hand in `esker activate`: it wrote nothing to its log"
@@ -571,7 +571,7 @@ SILENT = "run the command of `web` by hand in `esker activate`: it wrote nothing
             {"restart": "always", "backoff": 0.001},
             f"service `web` exited with status 3 before it was ready, after N restarts; {LOG}",
         ),
-        ("sleep 1000 &", {"check": CheckSpec(form="shell", target=("false",))}, BACKGROUND),
+        ("sleep 1000 & sleep 0.2", {"check": CheckSpec(form="shell", target=("false",))}, BACKGROUND),
         (
             "echo up; exec sleep 1000",
             {"check": CheckSpec(form="log", target=("ready",))},
@@ -599,9 +599,7 @@ def test_a_server_that_has_gone_to_the_background_is_told(project):
     project.declare("job", "sleep 1000 &", oneshot=True)
     project.services.start()
     status = until(project, lambda one: one.status == "Completed")
-    assert status.note.startswith(
-        "`web` has ended, and so did what it had left in the background: `sleep`; have it stay"
-    )
+    assert status.note == f"`web` has ended, and {BACKGROUND}"
     assert project.services.status("job")[0].note is None
     project.services.stop()
 

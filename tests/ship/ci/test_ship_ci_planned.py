@@ -352,9 +352,10 @@ class TestContainers:
         assert (set(job.containers), job.starts_services) == (containers, not containers)
 
     def test_services_of_both_kinds(self, compose):
-        """If some are of the machine, the job starts all of them, in their order."""
+        """If some are of the machine, the job starts all of them, in their order, and says so."""
         job = compose({"db": _DB}, manifest='[services]\nweb.command = "x"\n[plugins.esker.compose]\n')
         assert (job.containers, job.starts_services) == ({}, True)
+        assert "The job starts `db` with Compose, beside `web` of [services]." in compose.said
 
     def test_a_service_that_is_not_there(self, compose):
         """The error names it."""

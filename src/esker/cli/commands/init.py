@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory
 from esker.cli.directory import place
+from esker.declare.compose_names import BASES
 from esker.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     adopted = joined(found_in(directory)) if adopts else NOTHING
     made_environment(directory, voice, options.name, bare=options.bare, adopted=adopted)
     _tell(adopted, voice)
+    compose = next((each for each in BASES if os.path.isfile(f"{directory}/{each}")), None)
+    if compose is not None and adopts and not adopted.services[0]:
+        voice.say(f"✔ The services are those of {compose}: {voice.program} services start")
     if voice.remarks:  # Flox has no other runtimes
         _tell_of_tools(directory, voice)
     voice.say(f"\nNext:\n  $ {voice.program} install pypi/NAME    <- Add a Python package")

@@ -16,6 +16,7 @@ from esker.errors import NoEngine
 from esker.runtimes.native.links import forget_plans
 from esker.services.chamber import unknown_service
 from esker.services.compose.unreadable import refused
+from esker.services.supervised.supervisor_record import services_are_running
 from esker.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def ports(arguments: list[str], voice: Voice) -> int:
         automatic = any(0 in table.ports.values() for name, table in tables.items() if name in wanted)
         if automatic or (containers is not None and containers.has_override and wanted & containers.services.keys()):
             voice.say("✔ Services will use their new ports when they next start.")
+            if services_are_running(declaration.dot_flox):  # on the old ports, while activations have the new ones
+                voice.say(f"! For those that run: {voice.program} services start --recreate")
         else:
             voice.say("! No port is automatic, so none has changed: declare it as 0 to let Esker choose it.")
     shown = {variable: chosen[variable] for name, table in tables.items() if name in wanted for variable in table.ports}

@@ -22,7 +22,7 @@ def say_outdated(statuses: Iterable[ServiceStatus], declared: Collection[str], v
     edited = [name for name in outdated if name in declared and name not in contained]
     removed = [name for name in outdated if name not in declared]
     for names, change in (
-        (edited, "the manifest was edited"),
+        (edited, "the manifest was edited or its ports renewed"),
         (of_compose, "the Compose file or its variables changed"),
     ):
         if not names:

@@ -32,6 +32,7 @@ _STEADY = 10.0
 _LONGEST_BACKOFF = 10.0
 _DOUBLINGS = 30
 _UNPRIVILEGED = 1024
+_SHELLS = ("bash", "sh")
 _REFUSED = re.compile("permission denied|not permitted|ownership", re.IGNORECASE)
 
 
@@ -129,7 +130,7 @@ class ProcessService(Service):
         await self._programs.end(spec.stop_grace_period)
         self._close()
         if left and not spec.oneshot and was_ready:
-            self.remark = f"`{spec.name}` has ended, and so did what it had left in the background: {_in_front(left)}"
+            self.remark = f"`{spec.name}` has ended, and {_in_front(left)}"
         return self._verdict(status, failures, left, was_ready=was_ready), was_ready
 
     def _verdict(self, status: int, failures: int, left: list[str], *, was_ready: bool) -> ServiceFailed | None:
@@ -142,7 +143,7 @@ class ProcessService(Service):
         when = "" if was_ready or spec.oneshot else f" before it was {'healthy' if spec.check else 'ready'}"
         hint = self.advice
         if status == 0 and left:
-            hint = f"what it left in the background was ended with it: {_in_front(left)}"
+            hint = _in_front(left)
         elif status == 0:
             hint = f'if it is meant to end by itself, give `{spec.name}` the `type = "oneshot"`'
         elif self.problem and not was_ready:
@@ -293,9 +294,13 @@ async def _answer(attempt: probe.Attempt, seconds: float) -> str | None:
 
 
 def _in_front(left: list[str]) -> str:
-    """Return the names of programs that a service's command has left behind, and how to keep them."""
-    programs = ", ".join(f"`{name}`" for name in left)
-    return f"{programs}; have it stay in the foreground, without `&` or `--daemonize`, or say `is-daemon = true`"
+    """Return what became of the programs that a service's command has left behind, and how to keep them."""
+    programs = ", ".join(f"`{name}`" for name in left if name not in _SHELLS)  # a shell is about to become a program
+    named = f" ({programs})" if programs else ""
+    return (
+        f"what it left in the background{named} was ended with it: have it stay in the foreground, without `&` or "
+        "`--daemonize`, or say `is-daemon = true`"
+    )
 
 
 def _pause(interval: float, elapsed: float) -> float:

@@ -191,8 +191,10 @@ def _services(
     except NotAlike as reason:
         say(f"The job starts the services with Compose, and the host of the job does not: {reason}.")
         return {}, True
-    starts = bool(own - (found.keys() if chosen == "compose" else set()))
-    return {} if starts else found, starts
+    others = own - (found.keys() if chosen == "compose" else set())
+    if others and found:
+        say(f"The job starts {named(sorted(found))} with Compose, beside {named(sorted(others))} of [services].")
+    return {} if others else found, bool(others)
 
 
 def _entered(place: Place, kind: str, test: tuple[str, ...], tool: Tool) -> tuple[str, ...]:
