@@ -28,7 +28,7 @@ for line in sys.stdin:
     if verb == "variables":
         result = environment.variables()
     elif verb == "site":
-        result = environment.services.site
+        result = environment.services.site._asdict()
     else:
         result = getattr(environment.services, verb)(*names)
     seconds = time.perf_counter() - begun
