@@ -28,7 +28,7 @@ for line in sys.stdin:
     if verb == "variables":
         result = environment.variables()
     elif verb == "site":
-        result = environment.services.site._asdict()
+        result = {name: getattr(environment.services.site, name) for name in environment.services.site._fields}
     else:
         result = getattr(environment.services, verb)(*names)
     seconds = time.perf_counter() - begun
