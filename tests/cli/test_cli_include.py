@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -147,7 +148,7 @@ def test_a_copy_that_includes_copies_brings_them(esker, project, repository):
         ("http://git.example/a@main", "fetches nothing from `http`"),
         ("../base@main#../../elsewhere", "not a directory within"),
         ("../base@gone", "could not be fetched"),
-        ("../nothing@main", "could not be fetched"),
+        ("../nothing@main", "there is no `"),
     ],
 )
 def test_an_address_that_could_act_is_refused(esker, project, repository, tmp_path, address, told):
@@ -331,7 +332,7 @@ def test_a_copy_is_put_back_when_the_environment_cannot_be_locked(esker, project
 def test_without_git(esker, project, tmp_path):
     """The error names what is missing."""
     project(OWN)
-    done = esker("include", "add", "/srv/x@main", PATH=str(tmp_path))
+    done = esker("include", "add", f"{tmp_path}@main", PATH=str(tmp_path))
     assert (done.status, "git is not installed" in done.err) == (1, True)
 
 
@@ -486,6 +487,29 @@ def test_an_environment_that_is_not_there(esker, project):
     assert f"failed to fetch environment '../gone': there is no environment in `{directory.parent}/gone`" in done.err
     status = esker("services", "start")
     assert (status.status, "code: missing-include" in status.err) == (1, True)
+
+
+def test_a_directory_that_is_no_repository(esker, project, tmp_path, settings_here):
+    """An environment that git does not have is included where it lies, which the hint writes out."""
+    layer(tmp_path, "plain", "", settings=settings_here)
+    directory = project(OWN)
+    before = state(directory)
+    done = esker("include", "add", "../plain")
+    assert f"`{tmp_path}/plain` has an environment, but is no git repository\n" in done.err
+    assert 'hint: include it where it lies: environments = [{ dir = "../plain" }] in [include]\n' in done.err
+    assert state(directory) == before
+
+
+def test_a_copy_that_is_gone_can_be_fetched_again(esker, project, repository):
+    """Whoever deletes it is told that it is a copy, and `include add` brings it back."""
+    directory = project(OWN)
+    assert esker("include", "add", "../base@main").status == 0
+    shutil.rmtree(directory / ".flox/include")
+    done = esker("include", "upgrade")
+    assert (done.status, "code: missing-include" in done.err) == (1, True)
+    assert f"or fetch it again: esker include add URL@REVISION -d {directory}, or take it out of" in done.err
+    assert esker("include", "add", "../base@main").status == 0
+    assert esker("activate", "--", "true").status == 0
 
 
 def test_packages_of_a_layer_that_are_not_here_do_not_stop_an_edit(esker, project, tmp_path, settings_here):

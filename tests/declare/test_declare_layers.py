@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from esker.declare.layers import check_acyclic
+from esker.declare.layers import check_acyclic, missing_hint
 from esker.declare.load import load
 from esker.errors import IncludeCycle, IncludeError, InvalidLock, InvalidManifest, MissingInclude, StaleInclude
 from esker.lock.compose import check_layers, composed
@@ -102,8 +102,16 @@ def test_a_layer_that_is_missing_is_told(make, tmp_path):
     top = make("top", '"c"', "base")
     (tmp_path / "base").rename(tmp_path / "gone")
     assert dependencies(top) == ("a", "c")
-    with pytest.raises(MissingInclude, match="`base` is missing"):
+    with pytest.raises(MissingInclude, match="`base` is missing") as caught:
         check_layers(load(str(top)))
+    assert caught.value.hint == f"put it back, or take it out of [include]: esker edit -d {top}"
+
+
+def test_a_copy_of_a_repository_can_be_fetched_again():
+    """What `include add` has made is not only to be put back."""
+    hint = missing_hint("/p/.flox/include/base/.flox/env/manifest.lock", "/p", "put it back")
+    again = "put it back, or fetch it again: esker include add URL@REVISION -d /p"
+    assert hint == f"it is a copy of a git repository: {again}, or take it out of [include]: esker edit -d /p"
 
 
 def test_environments_that_include_each_other_are_told(make, tmp_path, settings):

@@ -164,13 +164,11 @@ def test_other_refusals_have_no_invented_remedy():
 def test_a_mode_that_shuts_its_owner_out_is_said_with_the_way_out(tmp_path):
     """Where the owner asks and the mode alone refuses, it is told, and how to change it."""
     (tmp_path / "shut").mkdir(mode=0o500)
-    assert refusal(errno.EACCES, str(tmp_path / "shut/new")).hint.endswith(
-        f"; its mode is 0500: chmod u+rwX {tmp_path}/shut"
-    )
-    (tmp_path / "file").touch(mode=0o400)
-    assert refusal(errno.EACCES, str(tmp_path / "file")).hint.endswith(
-        f"; its mode is 0400: chmod u+rwX {tmp_path}/file"
-    )
+    told = refusal(errno.EACCES, str(tmp_path / "shut/new")).hint
+    assert told == f"`{tmp_path}/shut` is yours, and its mode is 0500: chmod u+rwX {tmp_path}/shut"
+    (tmp_path / "a file").touch(mode=0o400)
+    told = refusal(errno.EACCES, str(tmp_path / "a file")).hint
+    assert told == f"`{tmp_path}/a file` is yours, and its mode is 0400: chmod u+rwX '{tmp_path}/a file'"
 
 
 def test_a_link_that_leads_nowhere_is_said_with_its_target(tmp_path):

@@ -31,7 +31,7 @@ from esker.host import files
 if TYPE_CHECKING:
     from esker.formats.lockfile import Compose, IncludedManifest, Lockfile
 
-__all__ = ["check_acyclic", "directory_of", "lock_of", "with_layers"]
+__all__ = ["check_acyclic", "directory_of", "lock_of", "missing_hint", "with_layers"]
 
 _DEEPEST = 40
 """How deep environments may include each other: below what Python can follow, and above what anybody needs."""
@@ -124,8 +124,8 @@ def _recorded_lock(path: str, include: IncludedManifest, project: str) -> Lockfi
     """Return the lock of a layer; raises an error if it is missing, or is not the one that was recorded."""
     name = include.name
     if not os.path.exists(path):
-        hint = f"put it back, or take it out of [include]: esker edit -d {project}"
-        raise MissingInclude(f"the included environment `{name}` is missing: there is no `{path}`", hint=hint)
+        missing = f"the included environment `{name}` is missing: there is no `{path}`"
+        raise MissingInclude(missing, hint=missing_hint(path, project, "put it back"))
     lock = lockfile.parse(files.read(path), path)
     if record(lock.manifest) != record(include.manifest):
         raise StaleInclude(
@@ -133,6 +133,16 @@ def _recorded_lock(path: str, include: IncludedManifest, project: str) -> Lockfi
             hint=f"take its changes: esker include upgrade {name} -d {project}",
         )
     return lock
+
+
+def missing_hint(path: str, project: str, otherwise: str) -> str:
+    """Return what to do about an included environment that is missing at `path`; `otherwise` if it is no copy."""
+    from esker.formats.vendored import DIRECTORY
+
+    if f"/{DIRECTORY}/" in path:
+        again = f"esker include add URL@REVISION -d {project}"
+        otherwise = f"it is a copy of a git repository: put it back, or fetch it again: {again}"
+    return f"{otherwise}, or take it out of [include]: esker edit -d {project}"
 
 
 def _check_way(directory: str, name: str, above: tuple[str, ...]) -> None:

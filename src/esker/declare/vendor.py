@@ -15,6 +15,7 @@ from esker.errors import AlreadyExists, CommandFailed, IncludeError, InvalidFile
 from esker.formats import git_address, vendored
 from esker.formats.counted import counted
 from esker.formats.tables.reader import Refusal
+from esker.formats.toml_values import string
 from esker.formats.untrusted import LARGEST_MANIFEST, json_value
 from esker.formats.urls import redact_repository
 from esker.formats.vendored import Origin
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Copy", "checked_address", "copied", "fetched", "included_as", "name_of", "origin_of"]
 
-_DIRECTORY = ".flox/include"
 _TAKEN = ("env.json", "env", "include")
 """What of `.flox` makes an environment."""
 _NO_REVISION = "it has no such branch, tag or commit"
@@ -71,6 +71,8 @@ def fetched(address: Address, project: str, settings: Settings) -> Copy:
     if path.startswith("/") and os.path.exists(path):
         trust.check_contents(project, settings, [os.path.realpath(path)])
     shown = redact_repository(place)
+    if git_address.is_local(address.repository):
+        _check_local(place, address, shown)
     with scratch("include") as top:
         repository = f"{top}/repository"
         try:
@@ -96,6 +98,23 @@ def fetched(address: Address, project: str, settings: Settings) -> Copy:
         repository=address.repository, revision=address.revision, directory=address.directory, commit=commit
     )
     return Copy(origin, contents)
+
+
+def _check_local(path: str, address: Address, shown: str) -> None:
+    """Raise IncludeError for a path of this machine that is nothing, or an environment that no git repository has."""
+    if not os.path.lexists(path):
+        raise IncludeError(f"there is no `{shown}`", hint="correct the path of the repository")
+    within = os.path.join(path, address.directory or "")
+    if os.path.isdir(f"{within}/.flox") and not _is_in_repository(path):
+        directory = string(os.path.join(address.repository, address.directory or "").rstrip("/"))
+        raise IncludeError(
+            f"`{shown}` has an environment, but is no git repository",
+            hint=f"include it where it lies: environments = [{{ dir = {directory} }}] in [include]",
+        )
+
+
+def _is_in_repository(path: str) -> bool:
+    return any(os.path.lexists(f"{path}/{name}") for name in (".git", "HEAD"))
 
 
 def _content(repository: str, entry: TreeEntry, variables: Mapping[str, str]) -> bytes:
@@ -148,21 +167,21 @@ def name_of(copy: Copy, wanted: str | None) -> str:
 
 def included_as(name: str) -> str:
     """Return the `dir` by which a project includes its copy of an environment."""
-    return f"{_DIRECTORY}/{name}"
+    return f"{vendored.DIRECTORY}/{name}"
 
 
 def origin_of(project: str, directory: str) -> tuple[str, Origin] | None:
     """Return name and origin of the copy that a project includes by this `dir`; None if that is no copy."""
     above, name = os.path.split(os.path.normpath(directory))
-    path = f"{project}/{_DIRECTORY}/{name}.toml"
-    if above != _DIRECTORY or not os.path.exists(path):
+    path = f"{project}/{vendored.DIRECTORY}/{name}.toml"
+    if above != vendored.DIRECTORY or not os.path.exists(path):
         return None
     return name, vendored.parse(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST), path)
 
 
 def check_free(project: str, name: str, origin: Origin) -> None:
     """Raise AlreadyExists if `.flox/include/NAME` is something else than a copy from the same repository."""
-    place = f"{project}/{_DIRECTORY}/{name}"
+    place = f"{project}/{vendored.DIRECTORY}/{name}"
     present = origin_of(project, included_as(name))
     if os.path.lexists(place) and (
         present is None or (present[1].repository, present[1].directory) != (origin.repository, origin.directory)
@@ -174,7 +193,7 @@ def check_free(project: str, name: str, origin: Origin) -> None:
 @contextmanager
 def copied(project: str, name: str, copy: Copy) -> Iterator[None]:
     """Put a copy in its place, with its origin; if the block fails, what was there before is put back."""
-    top = f"{project}/{_DIRECTORY}"
+    top = f"{project}/{vendored.DIRECTORY}"
     place, fresh, old, origin = f"{top}/{name}", f"{top}/.{name}.new", f"{top}/.{name}.old", f"{top}/{name}.toml"
     check_free(project, name, copy.origin)
     with project_directory.writable(f"{project}/.flox", "include", mode=0o755) as directory:
@@ -208,7 +227,7 @@ def _write(project: str, name: str, copy: Copy) -> None:
         *above, _ = path.split("/")
         names = ("include", name, ".flox", *above)
         with project_directory.opened(f"{project}/.flox", *names, mode=0o755) as directory:
-            _put(f"{project}/{_DIRECTORY}/{name}/.flox/{path}", content, mode, directory)
+            _put(f"{project}/{vendored.DIRECTORY}/{name}/.flox/{path}", content, mode, directory)
 
 
 def _put(path: str, content: bytes, mode: int, directory: int) -> None:

@@ -18,7 +18,10 @@ from esker.formats.manifest import document
 from esker.formats.tables.reader import Parsed, read
 from esker.formats.toml_values import string
 
-__all__ = ["Origin", "parse", "render"]
+__all__ = ["DIRECTORY", "Origin", "parse", "render"]
+
+DIRECTORY = ".flox/include"
+"""Where a project keeps the copies."""
 
 _HEAD = "# Where `esker include add` took this environment from; `esker include upgrade` takes it from there again.\n"
 

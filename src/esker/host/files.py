@@ -78,9 +78,12 @@ def _hint(number: int | None, path: str) -> str | None:
     if number in {errno.EACCES, errno.EPERM}:
         existing = _existing(path)
         status = os.lstat(existing)
-        owner = f"`{existing}` belongs to uid {status.st_uid}, and this process runs as uid {os.geteuid()}"
-        closed = status.st_uid == os.geteuid() and not _serves_its_owner(status.st_mode)
-        return f"{owner}; its mode is {stat.S_IMODE(status.st_mode):04o}: chmod u+rwX {existing}" if closed else owner
+        if status.st_uid == os.geteuid() and not _serves_its_owner(status.st_mode):
+            import shlex
+
+            mend = f"chmod u+rwX {shlex.quote(existing)}"
+            return f"`{existing}` is yours, and its mode is {stat.S_IMODE(status.st_mode):04o}: {mend}"
+        return f"`{existing}` belongs to uid {status.st_uid}, and this process runs as uid {os.geteuid()}"
     if number in {errno.ENOENT, errno.ELOOP} and os.path.islink(path):
         return f"`{path}` is a link to `{os.readlink(path)}`: put the file itself there"
     return remedy_for(number)

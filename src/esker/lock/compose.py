@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from esker.declare import trust
-from esker.declare.layers import check_acyclic, directory_of, lock_of, with_layers
+from esker.declare.layers import check_acyclic, directory_of, lock_of, missing_hint, with_layers
 from esker.declare.load import environment_name, read_manifest
 from esker.errors import (
     EskerError,
@@ -182,7 +182,7 @@ def _fetched(descriptor: IncludedDirectory, project: str, settings: Settings) ->
     if not os.path.isdir(f"{directory}/.flox"):
         raise MissingInclude(
             f"{failed}: there is no environment in `{directory}`",
-            hint=f"correct `dir`, which is relative to `{project}`, or take it out of [include]",
+            hint=missing_hint(directory, project, f"correct `dir`, which is relative to `{project}`"),
         )
     trust.check_contents(directory, settings)
     name = descriptor.name or environment_name(directory)

@@ -291,6 +291,17 @@ def test_what_decides_in_a_workspace(project, environ):
     assert python_project(str(member)).venv == f"{member}/.venv"
 
 
+def test_a_requirement_that_is_none_is_told_with_its_line(project, filled):
+    """uv counts characters, and editors count lines; also behind a letter of two bytes, and in a file that is named."""
+    (project / "requirements.txt").write_text("-r more.txt\n")
+    (project / "more.txt").write_text("# née\ntiny\n\nother thing\n", encoding="utf-8")
+    with pytest.raises(VenvFailed) as caught:
+        filled()
+    said = "\n".join([caught.value.message, *caught.value.lines_of_uv])
+    assert re.search(r"in `(\S*/)?more\.txt`, line 4$", said, re.MULTILINE), said
+    assert "position" not in said
+
+
 def test_our_environment_is_made_anew_for_another_python(project, filled):
     """Where Esker has made it, one whose Python is gone or too old is replaced."""
     (project / "requirements.txt").write_text("tiny\n")

@@ -197,7 +197,7 @@ def _other_python(version: str | None, voice: Voice, command: str) -> str:
     from esker.declare.conda_edit import CONDA
 
     minor = ".".join(version.split(".")[:2]) if version and version[0].isdigit() else "VERSION"
-    lock = f"for another one: {voice.program} lock --python {minor}; " if command == "install" else ""
+    lock = f"for another Python: {voice.program} lock --python {minor}; " if command == "install" else ""
     return f"{lock}from a conda channel: {voice.program} {command} {CONDA}python{_equal(version)}"
 
 

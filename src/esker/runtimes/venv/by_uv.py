@@ -23,6 +23,7 @@ __all__ = ["check_place", "failing", "install", "interpreter_for", "make", "repo
 
 _VERSION = re.compile(r"(?:(?:cpython-?|python)?)(\d+(?:\.\d+){0,2})")
 _MINOR = re.compile(r"==\s*(3\.\d+)\b")
+_POSITION = re.compile(r"in `([^`]+)` at position ([0-9]{1,9})")
 _COMPLETE = 2
 """The dots of a version that says everything: `3.12.1`."""
 
@@ -127,13 +128,26 @@ def install(path: str, settings: Settings, cwd: str, packages: Sequence[str] = (
         run_uv_asking_again(command, settings.tools, cwd=cwd)
 
 
+def _with_line(match: re.Match[str], cwd: str) -> str:
+    """Return a place in a requirements file by its line, as editors count, where uv counts characters."""
+    try:
+        with open(os.path.join(cwd, match[1]), encoding="utf-8") as file:
+            before = file.read(int(match[2]))
+    except (OSError, UnicodeDecodeError):
+        return match[0]
+    return f"in `{match[1]}`, line {before.count(chr(10)) + 1}"
+
+
 @contextmanager
-def failing(what: str) -> Iterator[None]:
-    """Let what fails in the block be VenvFailed: `what`, then the cause; uv's own words where uv has failed."""
+def failing(what: str, cwd: str = "") -> Iterator[None]:
+    """Let what fails in the block be VenvFailed: `what`, then the cause; uv's own words where uv has failed.
+
+    uv names files by their paths relative to `cwd`.
+    """
     try:
         yield
     except CommandFailed as failure:
-        first, lines = reported(failure.output)
+        first, lines = reported(_POSITION.sub(lambda match: _with_line(match, cwd), failure.output))
         raise VenvFailed(f"{what}: {first or failure.message}", hint=failure.hint, lines_of_uv=lines) from failure
     except VenvFailed:
         raise

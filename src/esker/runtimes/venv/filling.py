@@ -152,7 +152,7 @@ def _install(project: PythonProject, settings: Settings, progress: Progress, *, 
     if not project.source:
         return
     venv = project.venv
-    with by_uv.failing(f"cannot install what {project.source} says into `{venv}`"):
+    with by_uv.failing(f"cannot install what {project.source} says into `{venv}`", project.directory):
         progress.begin(f"Installing what {project.source} says into {venv}")
         if project.is_locked:
             command = ["sync", "--frozen", "--python", directory.python(venv), *([] if exact else ["--inexact"])]
