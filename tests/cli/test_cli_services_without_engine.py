@@ -231,3 +231,15 @@ def test_a_project_with_nothing_but_a_compose_file(esker, shop, why):
     assert (done.status, json.loads(done.out), done.err.count(why)) == (0, [], 1)
     done = esker("activate", "-s", "--", "true")
     assert (done.status, f"services of this project run in containers: {why}" in done.err) == (1, True)
+
+
+def test_a_compose_file_beside_a_flake(esker, why, tmp_path):
+    """A project without `.flox`, whose environment is a flake, is told the reason too, whatever it is asked for."""
+    directory = tmp_path / "project"
+    directory.mkdir()
+    (directory / "flake.nix").write_text("{ outputs = _: { }; }\n")
+    (directory / "compose.yaml").write_text("services: {db: {image: db}}\n")
+    for words in (["start"], ["start", "db"], ["hold", "--pid", str(os.getpid()), "--token", "a"], ["restart"]):
+        done = esker("services", *words)
+        assert done.status != 0
+        assert why in done.err, words

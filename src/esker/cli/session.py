@@ -9,7 +9,7 @@ import os
 
 from esker.runtimes import registry
 from esker.services.supervised.ahead import ahead
-from esker.services.supervised.site import site_of
+from esker.services.supervised.site import known_site
 from esker.settings import Settings
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def start_services(
 
     Services that run already are shared with their other users. `begun` is the activation, which the caller ends.
     """
-    with ahead(site_of(runtime.project, f"{runtime.project}/.flox", Settings(environ).xdg_runtime_dir)):
+    with ahead(known_site(runtime.project, Settings(environ).xdg_runtime_dir)):
         return _leased(runtime, begun, environ, voice, shell)
 
 

@@ -19,7 +19,7 @@ from esker.errors import ServiceError, ServicesNotReady, UsageError
 from esker.runtimes import registry
 from esker.services.status import UNKNOWN
 from esker.services.supervised.ahead import ahead
-from esker.services.supervised.site import site_of
+from esker.services.supervised.site import known_site
 from esker.settings import Settings
 
 TYPE_CHECKING = False
@@ -107,8 +107,8 @@ def _start(arguments: list[str], voice: Voice) -> int:
         return _started(project, options, voice, begins=begins)
 
 
-def _site(project: str) -> Site:
-    return site_of(project, f"{project}/.flox", Settings(os.environ).xdg_runtime_dir)
+def _site(project: str) -> Site | None:
+    return known_site(project, Settings(os.environ).xdg_runtime_dir)
 
 
 def _started(project: str, options: Namespace, voice: Voice, *, begins: bool = False) -> int:

@@ -31,13 +31,15 @@ _ANSWER = 20.0
 
 
 @contextmanager
-def ahead(site: Site) -> Iterator[bool]:
+def ahead(site: Site | None) -> Iterator[bool]:
     """Let a supervisor start while the block runs, if it will most likely be used; within, services start as always.
+
+    Without a site there is none to start.
 
     Yield whether one starts: then no process of the services runs yet. After the block the supervisor runs on only if
     services run.
     """
-    begun = _begun(site)
+    begun = None if site is None else _begun(site)
     try:
         yield begun is not None
     finally:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
     from esker.host.named_tuple import NamedTuple
 
-__all__ = ["COPIED", "LOGS", "Site", "site_of"]
+__all__ = ["COPIED", "LOGS", "Site", "known_site", "site_of"]
 
 COPIED = "data-from"
 """The directory, beside the supervisor record, of data of another checkout that are on their way to their places."""
@@ -65,3 +65,11 @@ def site_of(project: str, dot_flox: str, xdg_runtime_dir: str | None) -> Site:
     """Return the site of a project with its `.flox`, or with the directory that stands for it."""
     runtime = runtime_directory.environment_directory(dot_flox, xdg_runtime_dir)
     return Site(project=os.path.realpath(project), dot_flox=dot_flox, runtime=runtime)
+
+
+def known_site(project: str, xdg_runtime_dir: str | None) -> Site | None:
+    """Return the site of a project, or None if it has no `.flox`: then no services have run in it."""
+    try:
+        return site_of(project, f"{project}/.flox", xdg_runtime_dir)
+    except OSError:
+        return None
