@@ -425,7 +425,8 @@ def test_ports_are_shown_and_chosen_anew(place):
     shop = place.checkout(HTTP, compose=OPEN_PORT)
     port = int(shop.inside("echo $HTTP"))
     assert shop.esker("services", "ports").stdout == f"HTTP={port}\n"
-    assert shop.esker("services", "ports", "other").stdout == ""
+    assert shop.esker("services", "ports", "web").stdout == f"HTTP={port}\n"
+    assert "service `other` does not exist" in shop.refused("services", "ports", "other")
     with socket.create_server(("127.0.0.1", port)):
         renewed = shop.esker("services", "ports", "--renew")
         assert "Services will use their new ports" in renewed.stderr
