@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,9 +36,21 @@ def _until(holds):
 def _remove_groups(identity):
     """Remove the control group of a container, whose processes go on in that of the machine."""
     for group in [*Path("/sys/fs/cgroup").glob(f"*/*/{identity}"), *Path("/sys/fs/cgroup").glob(f"*/{identity}")]:
-        for pid in (group / "cgroup.procs").read_text().split():
+        _until(partial(_is_removed, group))
+
+
+def _is_removed(group):
+    """Move the processes of a control group out, and remove it, unless a health check has entered it meanwhile."""
+    for pid in (group / "cgroup.procs").read_text().split():
+        with contextlib.suppress(ProcessLookupError):  # it has ended
             (group.parent.parent / "cgroup.procs").write_text(pid)
+    try:
         group.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 def test_a_control_group_that_vanishes_during_a_start(place):
