@@ -152,10 +152,9 @@ class _Docker(Turns):
         (packages.directory / "Dockerfile").write_text("\n".join(["FROM scratch", *copies, ""]))
 
     def cold(self) -> Cost:
-        run(
-            ["docker", "builder", "prune", "--all", "--force"], environment=self._variables
-        )  # the engine's room is small
-        run(["docker", "image", "prune", "--force"], environment=self._variables)
+        # The engine's room is small. What an image is made of can only be removed after the image.
+        for what in ("image", "builder"):
+            run(["docker", what, "prune", "--all", "--force"], environment=self._variables)
         return self._build("--no-cache")
 
     def changed(self) -> Cost:
