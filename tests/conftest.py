@@ -11,11 +11,10 @@ import subprocess
 import tempfile
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-# No file of examples: a clone may belong to another user, and what was found once is kept as a test of its own. No
-# limits by the clock: other tests run beside, so a slow example says nothing. A test that is about time measures it.
-settings.register_profile("esker", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# No file of examples: a clone may belong to another user, and what was found once is kept as a test of its own.
+settings.register_profile("esker", database=None)
 settings.load_profile("esker")
 
 # What is started in the background ignores these, and so would every program that a test starts and interrupts.
