@@ -199,7 +199,7 @@ def _joined(directory: Path, packages: Packages, names: tuple[str, ...]) -> Path
 
 def figure(count: int) -> Figure:
     """Measure `count` rounds."""
-    load = Load()
+    load = Load(apart=True)
     with DockerEngine() as engine, workspace() as space:
         packages = copied(space.directory / "packages")
         turns = {
@@ -222,6 +222,7 @@ def figure(count: int) -> Figure:
         title=f"{packages.size / 1e6:.0f} MB in {len(packages.layers)} layers",
         machine=described,
         load=load.highest,
+        others=load.others,
         lines=(
             *lines(costs, turns, {"cold": 1 / 5, "one package changed": 1 / 4}, unchanged=10),
             wall("`esker image build` of 60 conda packages, unchanged, whole command", command, aim=60),

@@ -6,9 +6,13 @@ import os
 import platform
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 
 __all__ = ["Load", "Machine", "cpu_model", "machine"]
+
+SETTLES = 2.0  # seconds; what a subject has left behind is written to disk in this time
+WATCHED = 3.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -24,15 +28,25 @@ class Machine:
 
 
 class Load:
-    """The highest one-minute load average so far, of those that `look` has seen."""
+    """How busy the machine was, at each `look`.
 
-    def __init__(self) -> None:
+    A figure whose subjects use all cores makes the load average by itself. `apart=True` is for such a figure: each look
+    then does nothing for some seconds, and sees how many cores are busy meanwhile, which can only be others' work.
+    """
+
+    def __init__(self, *, apart: bool = False) -> None:
         self.highest = 0.0
+        """The highest one-minute load average."""
+        self.others: float | None = 0.0 if apart else None
+        """The most cores that others kept busy; None if nobody asked."""
         self.look()
 
     def look(self) -> None:
-        """Look at the load once more."""
+        """Look once more."""
         self.highest = max(self.highest, os.getloadavg()[0])
+        if self.others is not None:
+            time.sleep(SETTLES)
+            self.others = max(self.others, _busy_cores(WATCHED))
 
 
 def machine(uv: str) -> Machine:
@@ -50,6 +64,23 @@ def machine(uv: str) -> Machine:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         uv=version[1],
     )
+
+
+def _busy_cores(seconds: float) -> float:
+    """Return how many cores are busy on average for so long, while this process waits."""
+    before = _busy_seconds()
+    started = time.monotonic()
+    time.sleep(seconds)
+    return (_busy_seconds() - before) / (time.monotonic() - started)
+
+
+def _busy_seconds() -> float:
+    """Return the time that all cores have worked since the machine started: the first line of Linux's /proc/stat."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _idle, _waiting, interrupts, soft_interrupts, stolen = map(
+            int, file.readline().split()[1:9]
+        )
+    return (user + nice + system + interrupts + soft_interrupts + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def cpu_model(cpuinfo: str) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["HIGHEST_LOAD", "LEAST_ROUNDS", "Cost", "Sample", "rounds", "run"]
+__all__ = ["HIGHEST_LOAD", "HIGHEST_OTHERS", "LEAST_ROUNDS", "Cost", "Sample", "rounds", "run"]
 
 LEAST_ROUNDS = 7
 HIGHEST_LOAD = 1.5  # the one-minute average above which a run is not valid
+HIGHEST_OTHERS = 0.25  # the cores kept busy by others above which a run that uses all cores itself is not valid
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def rounds(
     """Run every subject once a round, and return the costs of each in the order of the rounds.
 
     `count` rounds are counted; one more, before them, warms up. `after` is called after each round.
+    How far it is goes to standard error.
     """
     if count < LEAST_ROUNDS:
         raise ValueError(f"{count} rounds are too few: a figure needs {LEAST_ROUNDS}")
@@ -96,4 +99,5 @@ def rounds(
             if number > 0:
                 costs[name].append(cost)
         after()
+        print(f"{number} of {count} rounds", file=sys.stderr, flush=True)
     return {name: tuple(values) for name, values in costs.items()}

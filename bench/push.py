@@ -103,7 +103,7 @@ class _Docker(_Pushing):
 
 def figure(count: int) -> Figure:
     """Measure `count` rounds."""
-    load = Load()
+    load = Load(apart=True)
     with DockerEngine() as engine, workspace() as space, ExitStack() as stack:
         packages = copied(space.directory / "packages")
         images, layouts = _images(space.directory, packages, engine)
@@ -122,6 +122,7 @@ def figure(count: int) -> Figure:
         title=f"{size / 1e6:.0f} MB in {len(packages.layers)} layers, to Debian's registry on this machine",
         machine=described,
         load=load.highest,
+        others=load.others,
         lines=lines(costs, turns, {"cold": 1 / 2}, unchanged=10),
         notes=("docker push compresses what the others have compressed already.",),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tomllib
 from types import SimpleNamespace
@@ -11,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from bench import __main__ as command
-from bench.machine import Machine, cpu_model
+from bench import machine
+from bench.machine import Load, Machine, cpu_model
 from bench.measure import Cost, Sample, rounds, run
 from bench.projects import EXAMPLE, copy_example, python_table, uv_project
 from bench.report import Figure, as_json, as_text, cpu, difference, ratio, wall
@@ -20,12 +22,12 @@ from bench.workspace import workspace
 MACHINE = Machine(cpu="Some CPU", cores=2, kernel="Linux 6.1.0", python="CPython 3.11.7", uv="0.13.8")
 
 
-def figure(*, load=0.25, notes=()):
+def figure(*, load=0.25, notes=(), others=None):
     """A figure of three rounds, whose median difference is not the difference of its medians."""
     ours = cpu("ours", [Cost(0.030, 1), Cost(0.010, 1), Cost(0.020, 1)], aim=40)
     peer = cpu("peer", [Cost(0.010, 1), Cost(0.008, 1), Cost(0.004, 1)])
     lines = (ours, peer, difference(ours, peer, aim=12), ratio(ours, peer))
-    return Figure(name="some", title="a title", machine=MACHINE, load=load, lines=lines, notes=notes)
+    return Figure(name="some", title="a title", machine=MACHINE, load=load, lines=lines, notes=notes, others=others)
 
 
 class TestRounds:
@@ -131,6 +133,11 @@ class TestFigure:
         assert json.loads(as_json(figure(load=load)))["valid"] is valid
         assert ("INVALID" in as_text(figure(load=load))) is not valid
 
+    @pytest.mark.parametrize(("others", "state"), [(0.25, "valid"), (0.26, "INVALID, because it is above 0.25")])
+    def test_all_cores_used(self, others, state):
+        """A figure that makes the load itself is judged by what others did between its rounds."""
+        assert f"3 rounds, highest load 4.00, others {others:.2f} cores: {state}\n" in as_text(figure(load=4, others=others))
+
 
 class TestMachine:
     """The machine is described as its kernel describes it."""
@@ -140,6 +147,25 @@ class TestMachine:
         text = "processor\t: 0\nmodel name\t: Some CPU @ 2.10GHz\n\nprocessor\t: 1\nmodel name\t: Another\n"
         assert cpu_model(text) == "Some CPU @ 2.10GHz"
         assert cpu_model("processor\t: 0\nBogoMIPS\t: 243.75\n") is None
+
+    def test_others(self, monkeypatch):
+        """What others do while the bench waits is counted in cores; the most of all looks is kept."""
+        monkeypatch.setattr(machine, "SETTLES", 0)
+        monkeypatch.setattr(machine, "WATCHED", 0.3)
+        load = Load(apart=True)
+        other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        load.look()
+        other.kill()
+        other.wait()
+        most = load.others
+        assert most > 0.5
+        load.look()
+        assert load.others >= most
+
+    def test_others_unasked(self, monkeypatch):
+        """Other figures do not wait."""
+        monkeypatch.setattr(machine, "SETTLES", 1000)
+        assert Load().others is None
 
 
 class TestProjects:

@@ -2,7 +2,7 @@
 
 What the tag names now is asked for first. If it is what would be sent, that is all. Else the blobs that it names need
 not be asked for one by one. Of the others each is asked for, then mounted from the repository of the base if it comes
-from there, and else made, if this machine does not have it, and uploaded, two at a time.
+from there, and else made, if this machine does not have it, and uploaded, some at a time.
 
 Specification: OCI distribution-spec v1.1, "Pushing".
 """
@@ -38,8 +38,8 @@ __all__ = ["Pushed", "push"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-_TOGETHER = 2
-"""How many blobs are asked for or sent at a time."""
+_TOGETHER = 6
+"""How many blobs are asked for or sent at a time: a registry computes digests, and its network waits."""
 _UNKNOWN_BLOB = (400, 404)
 """How registries refuse a manifest that names a blob which they do not have."""
 

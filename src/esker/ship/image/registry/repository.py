@@ -28,8 +28,8 @@ _LOST = (404, 416)
 """The registry knows nothing of an upload, or not how far it has come."""
 _RANGE = re.compile(r"(?:bytes=)?0-(\d+)")
 _BYTES = "application/octet-stream"
-_SMALL = 1 << 20
-"""Bytes of a blob that is sent in one request."""
+_SMALL = 8 << 20
+"""Bytes of a blob that is sent in one request: more, and a connection that breaks loses too much."""
 _PIECE = 32 << 20
 """Bytes of a piece where a registry, or a proxy before it, refuses the whole."""
 _ATTEMPTS = 5
