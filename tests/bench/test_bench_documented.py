@@ -28,5 +28,7 @@ def test_every_section_says_how_and_on_what_it_was_taken(offered):
     """Each section has the command that prints it, and the date and load of the values that stand there."""
     for name, section in zip(offered, re.split(r"^## .*$", PAGE, flags=re.MULTILINE)[1:], strict=True):
         assert f"python -m bench {name}" in section
-        assert re.search(r"20\d\d-\d\d-\d\d, highest load \d+\.\d\d(, others \d\.\d\d cores)?: (valid|INVALID)", section)
+        assert re.search(
+            r"20\d\d-\d\d-\d\d, highest load \d+\.\d\d(, others \d\.\d\d cores)?: (valid|INVALID)", section
+        )
         assert "| aim |" in section

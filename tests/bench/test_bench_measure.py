@@ -136,7 +136,9 @@ class TestFigure:
     @pytest.mark.parametrize(("others", "state"), [(0.25, "valid"), (0.26, "INVALID, because it is above 0.25")])
     def test_all_cores_used(self, others, state):
         """A figure that makes the load itself is judged by what others did between its rounds."""
-        assert f"3 rounds, highest load 4.00, others {others:.2f} cores: {state}\n" in as_text(figure(load=4, others=others))
+        assert f"3 rounds, highest load 4.00, others {others:.2f} cores: {state}\n" in as_text(
+            figure(load=4, others=others)
+        )
 
 
 class TestMachine:

@@ -22,7 +22,7 @@ from tests.support.fake_registry import FakeRegistry, Fault
 from tests.support.images import builder, image
 
 NOBODY = Credentials("/nonexistent/config.json", {})
-DATA = bytes(range(256)) * 8000
+DATA = bytes(range(256)) * 40_000  # more than what is sent in one request
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ def test_an_upload_that_the_registry_has_forgotten_begins_anew(server, blobs, re
 
 def test_a_registry_that_takes_no_large_body_gets_pieces(server, blobs, monkeypatch, repository):
     """Each piece says where it belongs; the last one ends the upload."""
-    monkeypatch.setattr("esker.ship.image.registry.repository._PIECE", 700_000)
-    server.faults.append(Fault("PATCH", "/uploads/", status=413, largest=700_000))
+    monkeypatch.setattr("esker.ship.image.registry.repository._PIECE", 3_500_000)
+    server.faults.append(Fault("PATCH", "/uploads/", status=413, largest=3_500_000))
     repository(server).upload(blobs[1], blobs[0])
     assert server.blobs["app", blobs[1].digest] == DATA
     assert sent(server) == ["PATCH", "PATCH", "PATCH", "PATCH", "PUT"]
@@ -114,8 +114,8 @@ def test_a_registry_that_takes_no_large_body_gets_pieces(server, blobs, monkeypa
 
 def test_a_piece_whose_connection_ends_is_sent_from_where_it_was(server, blobs, monkeypatch, repository):
     """Pieces and broken connections go together."""
-    monkeypatch.setattr("esker.ship.image.registry.repository._PIECE", 700_000)
-    server.faults.append(Fault("PATCH", "/uploads/", status=413, largest=700_000))
+    monkeypatch.setattr("esker.ship.image.registry.repository._PIECE", 3_500_000)
+    server.faults.append(Fault("PATCH", "/uploads/", status=413, largest=3_500_000))
     server.faults.append(Fault("PATCH", "/uploads/", cut=1234))
     repository(server).upload(blobs[1], blobs[0])
     assert server.blobs["app", blobs[1].digest] == DATA
