@@ -1,4 +1,4 @@
-"""About 760 MB of packages for the figures of images: Debian's, each unpacked into a directory of its own."""
+"""About 1.4 GB of packages for the figures of images: Debian's, each unpacked into a directory of its own."""
 
 from __future__ import annotations
 
