@@ -15,7 +15,7 @@ FIGURES = {
     "conda": "60 conda packages, cold, warm and unchanged, against rattler by hand",
     "containers": "PostgreSQL and Valkey in containers, through Esker against Compose itself, and supervised",
     "flox-activate": "the real Angreal client through the shim against Flox.activate() in process",
-    "image": "1.4 GB of layers, cold, one package changed, unchanged, against docker build and umoci",
+    "image": "770 MB of layers, cold, one package changed, unchanged, against docker build, mise and umoci",
     "nix-warm": "a warm activation of a flake, against `nix develop`",
     "plugin": "what every run of pytest pays for the plugin",
     "prompt-hook": "a prompt with nothing changed, and a project entered, against mise and direnv",

@@ -1,7 +1,8 @@
-"""The layers of an image, cold, with one changed package, and unchanged: against `docker build` and umoci.
+"""The layers of an image, cold, with one changed package, and unchanged: against `docker build`, mise and umoci.
 
-All three make the same layers of the same files. Docker's build does not compress, and leaves an image that can run.
-umoci writes a compressed layout, one layer after the other, and keeps nothing from one time to the next.
+All make the same layers of the same files. Docker's build does not compress, and leaves an image that can run. It
+copies the changed package last, or it would make the layers after that one again too. mise writes a compressed layout,
+each layer as a tool. So does umoci, one layer after the other, and it keeps nothing from one time to the next.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import os
 import resource
 import shutil
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import image_packages
+from bench import image_packages, mise
 from bench.conda import conda_project
 from bench.machine import Load, machine
 from bench.measure import Cost, rounds, run
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from bench.workspace import Workspace
     from esker.formats.image_lock import LockedLayer
     from esker.ship.image.image import Builder, Image
     from esker.ship.image.unit import Unit
@@ -148,7 +151,8 @@ class _Docker(Turns):
         super().__init__()
         self._packages = packages
         self._variables = os.environ | variables
-        copies = [f"COPY {' '.join(names)} /opt/esker/{names[0]}/" for names in packages.layers]
+        layers = sorted(packages.layers, key=lambda names: CHANGED in names)
+        copies = [f"COPY {' '.join(names)} /opt/esker/{names[0]}/" for names in layers]
         (packages.directory / "Dockerfile").write_text("\n".join(["FROM scratch", *copies, ""]))
 
     def cold(self) -> Cost:
@@ -167,6 +171,42 @@ class _Docker(Turns):
     def _build(self, *options: str) -> Cost:
         command = ["docker", "build", "--quiet", *options, "--tag", "bench:1", str(self._packages.directory)]
         return run(command, environment=self._variables)
+
+
+class _Mise(Turns):
+    """`mise oci build`: each layer is a tool that is linked to a directory."""
+
+    def __init__(self, directory: Path, packages: Packages, space: Workspace, program: str) -> None:
+        super().__init__()
+        self._directory = directory
+        variables = {"MISE_CACHE_DIR": str(directory / "cache"), "MISE_EXPERIMENTAL": "1", "MISE_OFFLINE": "1"}
+        self._space = replace(space, environment={**space.environment, **variables})
+        self._program = program
+        directory.mkdir()
+        tools = {f"npm:{names[0]}": _joined(directory / "joined", packages, names) for names in packages.layers}
+        (directory / "mise.toml").write_text("\n".join(["[tools]", *(f'"{name}" = "1"' for name in tools), ""]))
+        self._run("trust", "--quiet")
+        for name, source in tools.items():
+            self._run("link", f"{name}@1", str(source))
+        (self._changed,) = directory.glob(f"joined/*/{CHANGED}")
+
+    def cold(self) -> Cost:
+        for kept in (self._directory / "layout", *self._directory.glob("cache/*/*/oci-layers")):
+            shutil.rmtree(kept, ignore_errors=True)
+        return self._build()
+
+    def changed(self) -> Cost:
+        (self._changed / "changed").write_text(str(len(self.changed_costs)))
+        return self._build()
+
+    def unchanged(self) -> Cost:
+        return self._build()
+
+    def _build(self) -> Cost:
+        return self._run("oci", "build", "--from", "scratch", "--no-mise", "--output", str(self._directory / "layout"))
+
+    def _run(self, *arguments: str) -> Cost:
+        return self._space.run(self._program, *arguments, directory=self._directory)
 
 
 class _Umoci:
@@ -207,6 +247,8 @@ def figure(count: int) -> Figure:
             "esker, zstd": _Esker(space.directory / "zstd", packages, "zstd"),
             "docker build": _Docker(packages, engine.variables),
         }
+        if program_of_mise := mise.installed(space):
+            turns["mise oci build"] = _Mise(space.directory / "mise", packages, space, program_of_mise)
         umoci = _Umoci(space.directory / "umoci", packages)
         with CondaChannel(many()) as channel:
             project = conda_project(space, channel, "many-059")
@@ -229,6 +271,7 @@ def figure(count: int) -> Figure:
         ),
         notes=(
             "docker build does not compress, and leaves an image that can run; umoci keeps nothing for a second time.",
+            *(() if program_of_mise else (mise.ABSENT,)),
         ),
     )
 
@@ -236,9 +279,9 @@ def figure(count: int) -> Figure:
 def lines(
     costs: Mapping[str, tuple[Cost, ...]], turns: Mapping[str, Turns], aims: Mapping[str, float], *, unchanged: float
 ) -> tuple[Line, ...]:
-    """Return what each subject took, and how much of its first peer the first subject took.
+    """Return what each subject took, and how much of each peer the first subject took.
 
-    `aims` has the most that this ratio may be for each turn, and `unchanged` is the aim of the third turn in ms.
+    `aims` has the most that the ratio to the first peer may be for each turn, `unchanged` the aim of the third in ms.
     """
     printed = []
     taken = {"cold": costs} | {
@@ -252,5 +295,6 @@ def lines(
             else:
                 printed.append(wall(f"{name}, {title}", values, "s"))
         ours, *peers = (wall(f"{name}, {title}", values, "s") for name, values in by_subject.items())
-        printed += [ratio(ours, peer, aim=aims.get(title)) for peer in peers if not peer.title.startswith("esker")][:1]
+        peers = [peer for peer in peers if not peer.title.startswith("esker")]
+        printed += [ratio(ours, peer, aim=None if number else aims.get(title)) for number, peer in enumerate(peers)]
     return tuple(printed)

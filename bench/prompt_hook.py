@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.machine import Load, machine
 from bench.measure import Cost, rounds
+from bench.mise import ABSENT, installed
 from bench.projects import mise_project, with_manifest
 from bench.report import Figure, Line, cpu, difference, wall
 from bench.workspace import Workspace, workspace
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-MISE = "@jdxcode/mise-linux-x64"
 """The package of npm that has the program."""
 PROMPTS = 2000
 PEER_PROMPTS = 20
@@ -104,12 +104,12 @@ def _peers(space: Workspace) -> tuple[dict[str, Callable[[], Cost]], list[str]]:
     """Return what the peers do at a prompt in a project of theirs, and why one takes no part."""
     peers: dict[str, Callable[[], Cost]] = {}
     notes = []
-    if mise := _mise(space):
+    if mise := installed(space):
         directory = mise_project(space.directory / "mise")
         space.run(mise, "trust", "--quiet", directory / "mise.toml")
         peers["mise hook-env"] = partial(_peer, space, f'eval "$({mise} hook-env -s bash)"', directory)
     else:
-        notes.append(f"mise takes no part: npm could not install {MISE} here.")
+        notes.append(ABSENT)
     if direnv := shutil.which("direnv"):
         directory = space.directory / "direnv"
         directory.mkdir()
@@ -119,17 +119,6 @@ def _peers(space: Workspace) -> tuple[dict[str, Callable[[], Cost]], list[str]]:
     else:
         notes.append("direnv takes no part: it is not on PATH.")
     return peers, notes
-
-
-def _mise(space: Workspace) -> str | None:
-    """Install mise below the workspace, and return its path; None if that is impossible."""
-    npm = shutil.which("npm")
-    if npm is None:
-        return None
-    prefix = space.directory / "npm"
-    done = subprocess.run([npm, "install", "--silent", "--prefix", prefix, MISE], capture_output=True, check=False)
-    programs = [path for path in prefix.glob("node_modules/@jdxcode/*/bin/mise") if path.is_file()]
-    return str(programs[0]) if done.returncode == 0 and programs else None
 
 
 def _peer(space: Workspace, line: str, directory: Path) -> Cost:
