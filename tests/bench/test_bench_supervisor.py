@@ -135,7 +135,14 @@ class TestCommand:
             line = Line("CPU", "%", Sample((0.0625,)), aim=0.2)
             machine = SimpleNamespace(cpu="", cores=2, kernel="", python="", uv="")
             return SimpleNamespace(
-                name="", title="", machine=machine, load=0, valid=True, lines=(line, line), notes=("One.", "Two.")
+                name="",
+                title="",
+                machine=machine,
+                load=0,
+                others=None,
+                valid=True,
+                lines=(line, line),
+                notes=("One.", "Two."),
             )
 
         monkeypatch.setattr(supervisor, "figure", take)
