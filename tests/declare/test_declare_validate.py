@@ -76,6 +76,7 @@ test = "make test"
 action = "team/esker@v0"
 image = "ruby:3.4"
 without-packages = true
+runners = { x86_64-linux = "big", aarch64-linux = ["self-hosted", "ARM64"] }
 
 [plugins.esker.compose]
 file = "docker-compose.yml"
@@ -176,7 +177,13 @@ def test_everything():
             ),
             "files": ServiceTable(type="oneshot"),
         },
-        ci=CiTable(test=("make test",), action="team/esker@v0", image="ruby:3.4", without_packages=True),
+        ci=CiTable(
+            test=("make test",),
+            action="team/esker@v0",
+            image="ruby:3.4",
+            without_packages=True,
+            runners={"x86_64-linux": ("big",), "aarch64-linux": ("self-hosted", "ARM64")},
+        ),
         compose=ComposeTable(file="docker-compose.yml", services_from="compose", services=("web",)),
         image=ImageTable(
             name="registry.example:5000/team/app",
@@ -462,6 +469,11 @@ MISTAKES = [
     ("services.db.ports.PG-PORT = 0", "`PG-PORT` is not the name of a variable", "underscores"),
     ("services.db.pass-env = ['A=B']", "`A=B` is not the name of a variable", "underscores"),
     ("services.db.user = ' '", "the text is empty", "remove the key"),
+    ("ci.runners = 'big'", "invalid type: string `big`, expected a table", "runners"),
+    ("ci.runners.x86_64-linus = 'big'", "Unrecognized system in manifest: x86_64-linus", "correct the name"),
+    ("ci.runners.x86_64-linux = ['a', '${{ b }}']", "`${{ b }}` is not the label of a machine", "self-hosted"),
+    ("ci.runners.x86_64-linux = [['a']]", "`['a']` is not the label of a machine", "self-hosted"),
+    ("ci.runners.x86_64-linux = []", "no label is named", "self-hosted"),
     ("runtime = 'nixx'", "unknown variant `nixx`", "did you mean `nix`"),
     ("nix = { shell = 'ci' }", "`nix` says what of a flake the environment is", 'add `runtime = "nix"`'),
     ("nix = { watch = ['/etc/x'] }", "`/etc/x` is not a path relative", "src"),

@@ -194,8 +194,8 @@ CI = "docs/guides/ci.md"
 
 def test_the_guide_for_ci(run_blocks, tmp_path):
     """Every shell block of the guide runs, in order, in a repository; at its end nothing is left of the environment."""
-    table, more = [each for each in blocks(CI, "toml") if "plugins.esker.ci" in each]
-    table += more.removeprefix("[plugins.esker.ci]\n")
+    table, *more = [each for each in blocks(CI, "toml") if "plugins.esker.ci" in each]
+    table += "".join(each.removeprefix("[plugins.esker.ci]\n") for each in more)
     make = "mkdir team && cd team && git init -q && esker init && esker install pypi/ninja"
     add = f"cat >> .flox/env/manifest.toml <<'END'\n{table}END\nesker lock"
     run_blocks([make, add, *blocks(CI, "sh")])

@@ -17,7 +17,7 @@ from esker.declare import notations
 from esker.declare.image_table import ImageTable
 from esker.formats import manifest_services
 from esker.formats.manifest import Manifest, Service
-from esker.formats.manifest_values import variable_name
+from esker.formats.manifest_values import System, variable_name
 from esker.formats.references import cycle
 from esker.formats.tables.reader import Checked, Elsewhere, Fault, Parsed
 
@@ -329,6 +329,10 @@ def _one_service_a_port_variable(services: Mapping[str, ServiceTable], _: object
                 yield Fault((name, "ports", variable), message, "give each service its own variable")
 
 
+def _runner_labels(value: Any) -> tuple[str, ...]:
+    return notations.runner_labels(value)
+
+
 def _command_lines(value: Any) -> tuple[str, ...]:
     return notations.command_lines(value)
 
@@ -344,6 +348,8 @@ class CiTable(_Value, frozen=True):
     """The image in which GitLab runs the job."""
     without_packages: bool = False
     """Whether the job leaves packages of `[install]` out, because its machine has what the tests need."""
+    runners: Mapping[System, Annotated[tuple[str, ...], Parsed(_runner_labels, Any, '["self-hosted", "linux"]')]] = {}
+    """The labels of machines for systems: `runs-on` on GitHub, `tags` on GitLab; the host's own machines elsewhere."""
 
 
 class EskerTable(_Value, frozen=True):

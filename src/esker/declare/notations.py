@@ -321,6 +321,22 @@ def action(text: str) -> str:
     return text
 
 
+def runner_labels(value: Any) -> tuple[str, ...]:
+    """Return the labels that the machine of a job must have, from one or a list of them.
+
+    >>> runner_labels(["self-hosted", "linux"])
+    ('self-hosted', 'linux')
+    """
+    example = 'write the labels of a machine of yours, such as ["self-hosted", "linux"]'
+    labels = tuple(value) if isinstance(value, list) else (value,)
+    for label in labels:
+        if not isinstance(label, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._/:+-]*", label):
+            raise Refusal(f"`{label}` is not the label of a machine", example)
+    if not labels:
+        raise Refusal("no label is named", example)
+    return labels
+
+
 def image_of_job(text: str) -> str:
     """Return the reference of the image in which a job runs."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*", text):

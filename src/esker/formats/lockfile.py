@@ -22,8 +22,8 @@ import msgspec
 
 from esker.errors import InvalidLock, Problem
 from esker.formats.manifest import Included, Manifest, from_table, record
-from esker.formats.manifest_values import Natural, system
-from esker.formats.tables.reader import Parsed, Path, ReadBy, Report, dotted, read
+from esker.formats.manifest_values import Natural, System
+from esker.formats.tables.reader import Path, ReadBy, Report, dotted, read
 from esker.formats.untrusted import json_value
 
 __all__ = [
@@ -53,7 +53,6 @@ def _manifest(value: Any, report: Report) -> Manifest | None:
     return from_table(value, report)
 
 
-System = Annotated[str, Parsed(system)]
 LockedManifest = Annotated[Manifest, ReadBy(_manifest)]
 
 

@@ -12,7 +12,7 @@ import msgspec
 from esker.formats.systems import SYSTEMS
 from esker.formats.tables.reader import Parsed, Refusal
 
-__all__ = ["ManifestTable", "Natural", "Systems", "VariableName", "plain", "system", "variable_name"]
+__all__ = ["ManifestTable", "Natural", "System", "Systems", "VariableName", "plain", "system", "variable_name"]
 
 
 def variable_name(name: str) -> str:
@@ -61,6 +61,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 Natural = Annotated[int, Parsed(_natural)]
+System = Annotated[str, Parsed(system)]
 Systems = tuple[Annotated[str, Parsed(system, is_rule=True)], ...]
 VariableName = Annotated[str, Parsed(variable_name, is_rule=True)]
 

@@ -42,6 +42,10 @@ _HOSTILE = _ITEMS._replace(
 )
 JOBS = {
     "items": _ITEMS,
+    "runners": _ITEMS._replace(
+        directory=".", runners={"x86_64-linux": ("ubuntu-latest-16-cores",), "aarch64-darwin": ("self-hosted",)}
+    ),
+    "one-runner": _ITEMS._replace(directory=".", systems=_ONE, runners={_ONE[0]: ("self-hosted", "linux")}),
     "rails": _ITEMS._replace(
         name="rails",
         directory=".",

@@ -177,6 +177,14 @@ def test_systems(plan):
         plan('options.systems = ["aarch64-darwin"]\n', GITLAB_TAGS)
 
 
+def test_a_declared_machine(plan):
+    """It is taken in place of the host's, and also for a system that the host does not offer."""
+    runners = 'runners = { aarch64-darwin = "mac-mini", x86_64-linux = ["self-hosted", "linux"] }\n'
+    job = plan(f'options.systems = ["aarch64-darwin"]\n[plugins.esker.ci]\n{runners}', GITLAB_TAGS)
+    assert job.systems == ("aarch64-darwin",)
+    assert job.runners == {"aarch64-darwin": ("mac-mini",), "x86_64-linux": ("self-hosted", "linux")}
+
+
 def test_services_of_the_machine_are_started_by_the_job(plan):
     """Supervised services need no container."""
     job = plan("[services]\nweb.command = 'x'\n")

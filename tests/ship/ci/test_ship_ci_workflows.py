@@ -123,6 +123,14 @@ def test_an_environment_that_the_usual_image_has_not():
     assert "--image" in refused.value.hint
 
 
+def test_a_machine_of_ones_own_among_several_has_one_tag_on_gitlab():
+    """GitLab makes one tag of a variable, so a list in the matrix would be one strange tag."""
+    job = JOBS["runners"]._replace(systems=("x86_64-linux", "aarch64-linux"))
+    with pytest.raises(UsageError, match="one tag a machine in a job for several systems, and x86_64-linux has 2"):
+        gitlab.pipeline(job._replace(runners={"x86_64-linux": ("a", "b")}))
+    assert "tags: [" not in gitlab.pipeline(job)
+
+
 def test_no_input_gets_into_a_script():
     """What a caller gives the action reaches its scripts by the environment, so no script has an expression."""
     steps = YAML(typ="safe").load(ACTION)["runs"]["steps"]

@@ -69,18 +69,23 @@ def _head(job: Job) -> dict[str, Value]:
     """Return the keys of a job before its steps."""
     head: dict[str, Value] = {}
     if len(job.systems) > 1:
-        systems = [{"system": system, "runner": GITHUB_RUNNERS[system]} for system in job.systems]
+        systems = [{"system": system, "runner": _runner(job, system)} for system in job.systems]
         head |= {
             "name": "test (${{ matrix.system }})",
             "strategy": {"fail-fast": False, "matrix": {"include": systems}},
             "runs-on": "${{ matrix.runner }}",
         }
     else:
-        head |= {"runs-on": GITHUB_RUNNERS[job.systems[0]]}
+        head |= {"runs-on": _runner(job, job.systems[0])}
     head["timeout-minutes"] = 60
     if job.containers:
         head["services"] = {name: _service(container) for name, container in job.containers.items()}
     return head
+
+
+def _runner(job: Job, system: str) -> Value:
+    labels = job.runners.get(system, (GITHUB_RUNNERS.get(system, ""),))
+    return labels[0] if len(labels) == 1 else list(labels)
 
 
 def _service(container: Container) -> dict[str, Value]:

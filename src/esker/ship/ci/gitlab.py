@@ -75,10 +75,23 @@ def _below(job: Job, path: str) -> str:
 
 
 def _machines(job: Job) -> dict[str, Value]:
-    """Return what chooses the machines; without it, the job runs on whatever the project's runners are."""
+    """Return what chooses the machines; without it, the job runs on whatever the project's runners are.
+
+    Raises UsageError for several tags of one machine among several: GitLab makes one tag of a variable.
+    """
+    if len(job.systems) == 1 and (tags := job.runners.get(job.systems[0])):
+        return {"tags": list(tags)}
     if job.systems == ("x86_64-linux",):
         return {}
-    machines: list[Value] = [{"SYSTEM": [system], "MACHINE": [GITLAB_TAGS[system]]} for system in job.systems]
+    machines: list[Value] = []
+    for system in job.systems:
+        tags = job.runners.get(system) or (GITLAB_TAGS[system],)
+        if len(tags) > 1:
+            raise UsageError(
+                f"GitLab takes one tag a machine in a job for several systems, and {system} has {len(tags)}",
+                hint="name one tag that these machines alone have, in `runners` of [plugins.esker.ci]",
+            )
+        machines.append({"SYSTEM": [system], "MACHINE": [tags[0]]})
     return {"parallel": {"matrix": machines}, "tags": ["$MACHINE"]}
 
 

@@ -41,6 +41,8 @@ class Job(NamedTuple):
     """Shell commands."""
     systems: tuple[str, ...]
     """The systems to test on."""
+    runners: Mapping[str, tuple[str, ...]] = {}
+    """The labels of the machine for a system; one that is not here has the machine that the host offers."""
     tool: Tool = "esker"
     starts_services: bool = False
     """Whether the job starts services by itself."""

@@ -19,7 +19,7 @@ from esker.ship.ci.project_kinds import implied_test
 from esker.ship.ci.versions import ACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["Place", "planned", "standing"]
 
@@ -101,7 +101,8 @@ def planned(
         directory=place.directory,
         declaration=_OF_RUNTIMES.get(declared.esker.runtime, kind),
         test=_entered(place, kind, test, tool),
-        systems=_systems(declared, offered, on_linux=bool(run_beside), say=say),
+        systems=_systems(declared, {**offered, **declared.esker.ci.runners}, on_linux=bool(run_beside), say=say),
+        runners=declared.esker.ci.runners,
         tool=tool,
         starts_services=starts,
         containers=run_beside,
@@ -160,9 +161,9 @@ def _check_packages(declared: Declaration, chosen: Choices) -> None:
 
 
 def _systems(
-    declared: Declaration, offered: Mapping[str, str], *, on_linux: bool, say: Callable[[str], object]
+    declared: Declaration, offered: Iterable[str], *, on_linux: bool, say: Callable[[str], object]
 ) -> tuple[str, ...]:
-    """Return the declared systems that the host has, in the host's order."""
+    """Return the declared systems for which there are machines, the host's or declared ones, in the host's order."""
     wanted = declared.manifest.options.systems
     if wanted is None:
         say(f"The project declares no systems: the job is for {_FIRST}.")
@@ -173,7 +174,10 @@ def _systems(
         say(f"Left out, because of the host: {', '.join(left)}; {why}.")
     if not here:
         listed = ", ".join(offered)
-        raise UsageError(f"the host has no machine for {', '.join(wanted)}", hint=f"it has {listed}: options.systems")
+        raise UsageError(
+            f"the host has no machine for {', '.join(wanted)}",
+            hint=f"it has {listed}: options.systems; name machines of yours in `runners` of [plugins.esker.ci]",
+        )
     return here
 
 
