@@ -126,6 +126,31 @@ def test_stop_says_what_it_stopped_and_what_did_not_run(esker, web):
     assert esker("services", "stop", "web") == (0, "", "! Service 'web' is not running\n")
 
 
+STUBBORN = """\
+schema-version = "1.14.0"
+[services.web]
+command = "trap '' INT; echo up; while :; do sleep 0.1; done"
+[services.quick]
+command = "exec sleep 1000"
+[plugins.esker.services.web]
+stop-signal = "SIGINT"
+stop-grace-period = "200ms"
+healthcheck = { log = "up" }
+"""
+
+
+def test_stop_says_what_it_had_to_kill(project, esker):
+    """The warning names the service, what asked it to end, and for how long; the status stays 0."""
+    project(STUBBORN)
+    esker("services", "start")
+    told = "! Service 'web' did not end within 0.2 s of SIGINT, and was killed (see `stop-signal` and"
+    stopped = esker("services", "stop")
+    assert (stopped.status, stopped.err.count("was killed"), told in stopped.err) == (0, 1, True)
+    esker("services", "start")
+    stopped = esker("services", "stop", "--json")
+    assert json.loads(stopped.out)["killed"] == [{"service": "web", "signal": "SIGINT", "seconds": 0.2}]
+
+
 def test_services_run_for_a_command_and_end_with_it(esker, web):
     """`activate -s -- CMD` returns the status of CMD, and no service runs when it returns."""
     script = 'printf "%s\\n" "$FLOX_ACTIVATE_START_SERVICES"; exit 7'

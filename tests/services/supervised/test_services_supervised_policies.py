@@ -14,6 +14,7 @@ import pytest
 
 from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import pidfd, process_table
+from esker.services.chamber import Killed
 from esker.services.specification import CheckSpec, ServiceSpec
 from esker.services.supervised.children import Children
 from esker.services.supervised.process_service import ProcessService
@@ -237,7 +238,7 @@ def test_a_daemon_whose_shutdown_does_not_work_is_killed(project, pidfile):
     """After the grace period the daemon is killed; a shutdown command that fails is said in the log."""
     project.declare("web", DAEMON, is_daemon=True, shutdown="true", stop_grace_period=0.2)
     project.services.start()
-    project.services.stop()
+    assert project.services.stop().killed == (Killed(service="web", signal=None, seconds=0.2),)
     os.remove(pidfile)
     project.declare("web", DAEMON, is_daemon=True, shutdown="exit 9")
     project.services.start()

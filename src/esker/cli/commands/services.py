@@ -205,6 +205,10 @@ def _stop(arguments: list[str], voice: Voice) -> int:
         voice.say(f"! Service '{name}' is not running")
     if unknown or not options.name:
         say_unknown(services, unknown, voice)
+    for killed in result.killed:
+        asked = killed.signal or "its shutdown command"
+        told = f"did not end within {killed.seconds:g} s of {asked}, and was killed"
+        voice.remark(f"! Service '{killed.service}' {told} (see `stop-signal` and `stop-grace-period`)")
     for user in result.users:
         voice.remark(f"! '{user.service}' was in use by `{user.program}` (pid {user.pid})")
     if options.json:
@@ -215,6 +219,7 @@ def _stop(arguments: list[str], voice: Voice) -> int:
                 "not_running": idle,
                 "unknown": [status.name for status in unknown],
                 "users": [as_record(user) for user in result.users],
+                "killed": [as_record(killed) for killed in result.killed],
             }
         )
     return 0
