@@ -149,6 +149,25 @@ def test_addresses(esker, shop, why):
     assert "where `db` is cannot be known: " in esker("services", "urls", "db").err
 
 
+def test_the_address_of_a_container_can_be_pasted(esker, project, environ, tmp_path):
+    """Its port stands after the host that it is published at, which is the engine's machine unless the file says."""
+    said = """{"name": "shop", "services": {
+        "db": {"ports": [{"target": 5432, "published": "15432"}]},
+        "web": {"ports": [{"target": 80, "published": "18080", "host_ip": "::1"}]}}}"""
+    script = (
+        f"case $* in *--hash*) printf 'db 0123\\nweb 4567\\n' ;; *config*) echo '{said}' ;; *) echo 2.30.0 ;; esac\n"
+    )
+    environ["PATH"] = f"{write_docker(tmp_path / 'bin', script)}:{programs(tmp_path / 'programs')}"
+    (project() / "compose.yaml").write_text("services: {db: {image: db}, web: {image: web}}\n")
+    at_home = "db\n  5432/tcp  127.0.0.1:15432\nweb\n  80/tcp  [::1]:18080\n"
+    assert esker("services", "urls") == (0, at_home, "")
+    assert esker("services", "urls", "db", DOCKER_HOST="ssh://me@box.invalid") == (
+        0,
+        "db\n  5432/tcp  box.invalid:15432\n",
+        "",
+    )
+
+
 def test_python_and_pytest(esker, shop, why, environ):
     """A `with` block, a decorator and a session of the pytest plugin have the processes; a container is refused."""
     code = """if True:
