@@ -19,6 +19,7 @@ from esker.services.specification import CheckSpec, ServiceSpec
 from esker.services.supervised.children import Children
 from esker.services.supervised.process_service import ProcessService
 from esker.services.supervised.programs import RunContext
+from esker.services.supervised.rendezvous import connect
 from tests.support.service_logs import log_file
 
 UP = CheckSpec(form="log", target=("up",))
@@ -223,6 +224,26 @@ def test_a_daemon_has_started_when_its_command_returned(project, pidfile):
         assert (started.status, started.pid) == ("Running", int(file.read()))
     project.services.stop()
     assert project.services.logs("web") == ["up", "told"]
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["kept", "leased"])
+def test_a_supervisor_stays_for_services_that_have_ended(project, keeps):
+    """As long as something holds them, their states can be seen and a oneshot does not run again; then it ends."""
+    project.declare("web", "echo up", oneshot=True)
+    if keeps:
+        project.services.start()
+    else:
+        leased = project.services.lease()
+    with connect(project.site, start=False) as connection:
+        pid = connection.supervisor
+    with pidfd.opened(pid) as supervisor:
+        assert [one.status for one in project.services.status()] == ["Completed"]
+        with project.services.lease():
+            assert attempts(project) == 1
+        assert [one.exit_code for one in project.services.status()] == [0]
+        assert not pidfd.wait(supervisor, 0)
+        project.services.stop() if keeps else leased.release()
+        assert pidfd.wait(supervisor, 10)
 
 
 def test_a_daemon_that_dies_is_seen(project, pidfile):

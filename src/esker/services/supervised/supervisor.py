@@ -81,7 +81,7 @@ class Supervisor:
 
     @property
     def idle(self) -> bool:
-        """Whether no service runs, nothing is being stopped, and nobody holds a service or attends."""
+        """Whether every service is stopped, nobody holds one, and nobody attends; one that has completed is not."""
         stopped = all(service.state == "Stopped" for service in self.services.values())
         return stopped and not self._stops and not self._holds.held() and not self._holds.attended
 
