@@ -18,6 +18,7 @@ from esker.declare.load import environment_name, read_manifest
 from esker.errors import (
     EskerError,
     IncludeError,
+    InvalidFile,
     InvalidLock,
     InvalidManifest,
     MissingInclude,
@@ -222,8 +223,10 @@ def check_upgradable(declaration: Declaration, names: Collection[str]) -> None:
             known.add(descriptor.name)
         elif isinstance(descriptor, IncludedDirectory):
             directory = directory_of(declaration.project, descriptor)
-            if os.path.isdir(f"{directory}/.flox"):
+            try:
                 known.add(environment_name(directory))
+            except (NotFound, InvalidFile):  # a copy is fetched again, and another one is told when it is read
+                known.add(os.path.basename(directory))
     for name in names:
         if name not in known:
             hint = near(name, known) or f"this environment includes: {', '.join(sorted(known)) or 'none'}"
