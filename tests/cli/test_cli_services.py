@@ -370,11 +370,33 @@ def test_logs_follow_and_wait(esker, web, environ):
     assert esker("services", "wait", "--for", "stopped", "web").status == 0
 
 
+def test_logs_of_several_services(project, esker):
+    """Without names those of all services: each line after its service's name, as when they are followed."""
+    lines = {"api": 3, "web": 2, "silent": 0}
+    services = "".join(
+        f"[services.{name}]\ncommand = 'for i in $(seq {count}); do echo {name} $i; done; exec sleep 1000'\n"
+        for name, count in lines.items()
+    )
+    project(f'schema-version = "1.14.0"\n{services}')
+    esker("services", "start")
+    told = esker("services", "logs", "-n", "2")
+    assert told == (0, "api   : api 2\napi   : api 3\nweb   : web 1\nweb   : web 2\n", "")
+    assert esker("services", "logs", "-n", "1", "web", "api").out == "web: web 2\napi: api 3\n"
+    assert esker("services", "logs", "-n", "1", "web").out == "web 2\n"
+    assert json.loads(esker("services", "logs", "-n", "1", "--json").out) == [
+        {"service": "api", "line": "api 3"},
+        {"service": "web", "line": "web 2"},
+    ]
+    unknown = esker("services", "logs", "web", "wbe")
+    assert (unknown.status, unknown.out, "service `wbe` does not exist" in unknown.err) == (1, "", True)
+    esker("services", "stop")
+
+
 def test_looking_runs_nothing_of_the_project(esker, web):
     """Status, ports and logs of a fresh project neither lock it nor run its hook."""
     manifest = web / ".flox/env/manifest.toml"
     manifest.write_text(MANIFEST.replace("on-activate = '", "on-activate = 'echo ran >> hook.log; "))
-    for command in (("status",), ("ports",), ("logs", "web"), ("stop",)):
+    for command in (("status",), ("ports",), ("logs",), ("logs", "web"), ("stop",)):
         assert esker("services", *command).status == 0
     assert not (web / "hook.log").exists()
     assert not (web / ".flox/env/manifest.lock").exists()

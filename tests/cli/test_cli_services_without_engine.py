@@ -76,6 +76,9 @@ def test_processes_start_and_stop(esker, shop, why):
     assert left.endswith(f": {why}")
     assert {name: each["status"] for name, each in states(esker).items() if name in OPENING} == OPENING
     assert esker("services", "logs", "api").out == "up\n"
+    logs = esker("services", "logs")
+    assert (logs.status, logs.out, logs.err.count(why)) == (0, "api  : up\n", 1)
+    assert why in esker("services", "logs", "api", "db").err
     restarted = esker("services", "restart", "api").err
     assert restarted.startswith("✔ Service 'api' restarted.\n! left out: `db`")
     done = esker("services", "stop")
