@@ -235,7 +235,7 @@ def make_not_json(repository):
         (make_lock_link, "is a symbolic link"),
         (make_submodule, "is a submodule"),
         (make_unlocked, "has no `.flox/env/manifest.lock`"),
-        (make_out_of_sync, "out of sync"),
+        (make_out_of_sync, "hint: lock it in its git repository, and commit"),
         (make_strange_name, "no name that a file may have"),
         (make_large, "is too large"),
         (make_other_name, "cannot be the name of an environment"),

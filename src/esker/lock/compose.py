@@ -27,7 +27,7 @@ from esker.errors import (
     ResolutionFailed,
     StaleInclude,
 )
-from esker.formats import lockfile
+from esker.formats import lockfile, vendored
 from esker.formats.lockfile import Compose, IncludedManifest, Lockfile
 from esker.formats.manifest import IncludedDirectory, IncludedRemote, disabled_systems
 from esker.formats.merge import COMPOSER, Layer, Merge, merge, overridden
@@ -192,9 +192,12 @@ def _fetched(descriptor: IncludedDirectory, project: str, settings: Settings) ->
     manifest, _ = read_manifest(files.read_text(manifest_path, InvalidManifest, limit=LARGEST_MANIFEST), manifest_path)
     lock = lockfile.parse(files.read(path), path) if os.path.exists(path) else None
     if lock is None or lockfile.differences(lock.own_manifest(), manifest):
+        hint = f"lock it, then try again: esker lock -d {shlex.quote(directory)}"
+        if f"/{vendored.DIRECTORY}/" in directory:
+            hint = "lock it in its git repository, and commit; `esker include upgrade` puts back what was changed here"
         raise StaleInclude(
             f"{failed}: cannot include environment since its manifest and lockfile are out of sync",
-            hint=f"lock it, then try again: esker lock -d {shlex.quote(directory)}",
+            hint=hint,
             unlocked=descriptor.dir,
         )
     return _Taken(IncludedManifest(manifest=lock.manifest, name=name, descriptor=descriptor), lock)
