@@ -287,15 +287,15 @@ class ContainerService(Service):
             message = f"the container of `{self.spec.name}` cannot be stopped: {error.message}"
             raise ServiceError(message, hint=error.hint) from error
         self._engine.forget(container)
-        seconds = time.monotonic() - begun
-        return await self._killed(container, seconds) if 0 < round(grace) <= seconds else None
+        given = round(grace)  # as the engine counts
+        return await self._killed(container, given) if 0 < given <= time.monotonic() - begun else None
 
-    async def _killed(self, container: Container, seconds: float) -> Killed | None:
-        """Return how a container was killed that took so many seconds to stop; the engine does not say that it has."""
+    async def _killed(self, container: Container, seconds: int) -> Killed | None:
+        """Return how a container was killed after its `seconds`, if it was; an engine does not say so by itself."""
         with suppress(ServiceError):  # it has stopped all the same
             for ended in await self._engine.inspect(container.id):
                 if ended.exit_code == _KILLED:
-                    return Killed(service=self.spec.name, signal=ended.stop_signal, seconds=round(seconds, 1))
+                    return Killed(service=self.spec.name, signal=ended.stop_signal, seconds=seconds)
         return None
 
     def _hurry(self, grace: float) -> None:
