@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from esker.cli.activate_usage import parser
 from esker.cli.arguments import Parser, seconds
-from esker.cli.commands import activate
+from esker.cli.commands import activate, completion
 from esker.cli.voice import ESKER, FLOX
 from esker.errors import UsageError
 
@@ -114,3 +114,19 @@ def test_what_is_no_time_is_told_with_the_form(text):
     with pytest.raises(UsageError, match="is not a time to wait") as caught:
         seconds(text)
     assert "1m30s" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("bsh", "did you mean `bash`?"),
+        ("fi", "did you mean `fish`?"),
+        ("xonsh", "see: esker completion --help"),
+        ("", "see: esker completion --help"),
+    ],
+)
+def test_a_word_that_is_almost_one_of_the_offered(word, hint):
+    """The hint of the error names the word that was meant; where none is close it names the help."""
+    with pytest.raises(UsageError, match="argument shell: invalid choice: ") as caught:
+        completion.run("completion", [word], ESKER)
+    assert caught.value.hint == hint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -234,7 +235,7 @@ def make_not_json(repository):
         (make_lock_link, "is a symbolic link"),
         (make_submodule, "is a submodule"),
         (make_unlocked, "has no `.flox/env/manifest.lock`"),
-        (make_out_of_sync, "out of sync"),
+        (make_out_of_sync, "hint: lock it in its git repository, and commit"),
         (make_strange_name, "no name that a file may have"),
         (make_large, "is too large"),
         (make_other_name, "cannot be the name of an environment"),
@@ -510,6 +511,35 @@ def test_a_copy_that_is_gone_can_be_fetched_again(esker, project, repository):
     assert f"or fetch it again: esker include add URL@REVISION -d {directory}, or take it out of" in done.err
     assert esker("include", "add", "../base@main").status == 0
     assert esker("activate", "--", "true").status == 0
+
+
+@pytest.mark.parametrize("named", [(), ("base",)], ids=["all", "named"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "echo '[[' >>env/manifest.toml",
+        "echo '{' >env/manifest.lock",
+        "echo '{' >env.json",
+        "rm env.json",
+        "rm -r env",
+        "rm -r ../.flox",
+        "echo >env/pylock.toml",
+        "ln -s /etc/passwd env/more",
+        "chmod +x env/manifest.toml",
+    ],
+)
+def test_a_copy_that_was_changed_is_fetched_again(esker, project, repository, change, named):
+    """Whatever somebody has done to it, `include upgrade` makes it as in its repository, and says so."""
+    directory = project(OWN)
+    assert esker("include", "add", "../base@main").status == 0
+    before = state(directory)
+    subprocess.run(["sh", "-c", change], cwd=directory / ".flox/include/base/.flox", check=True)
+    done = esker("include", "upgrade", *named)
+    assert (done.status, state(directory)) == (0, before), done.err
+    told = "! .flox/include/base was changed here; it is as in its repository again\n"
+    assert told in done.err
+    assert not os.stat(directory / ".flox/include/base/.flox/env/manifest.toml").st_mode & 0o100
+    assert told not in esker("include", "upgrade", *named).err
 
 
 def test_packages_of_a_layer_that_are_not_here_do_not_stop_an_edit(esker, project, tmp_path, settings_here):

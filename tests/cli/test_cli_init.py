@@ -142,3 +142,13 @@ def test_no_code_of_the_project_runs(esker, empty):
     before = {entry.name for entry in empty.iterdir()}
     assert esker("init").status == 0
     assert {entry.name for entry in empty.iterdir()} - before == {".flox"}
+
+
+def test_all_that_is_left_out_can_be_seen(esker, empty):
+    """A file of which very much is left out is told in short; -v tells all."""
+    (empty / "Procfile").write_text("".join(f"no service {number}\n" for number in range(60)))
+    assert "! Procfile: 10 more things are left out (-v shows them all)\n" in esker("init").err
+    (empty / "second").mkdir()
+    (empty / "Procfile").rename(empty / "second/Procfile")
+    told = esker("init", "-v", "-d", "second").err
+    assert (told.count("! Procfile:"), "more things" in told) == (60, False)

@@ -126,6 +126,31 @@ def test_stop_says_what_it_stopped_and_what_did_not_run(esker, web):
     assert esker("services", "stop", "web") == (0, "", "! Service 'web' is not running\n")
 
 
+STUBBORN = """\
+schema-version = "1.14.0"
+[services.web]
+command = "trap '' INT; echo up; while :; do sleep 0.1; done"
+[services.quick]
+command = "exec sleep 1000"
+[plugins.esker.services.web]
+stop-signal = "SIGINT"
+stop-grace-period = "200ms"
+healthcheck = { log = "up" }
+"""
+
+
+def test_stop_says_what_it_had_to_kill(project, esker):
+    """The warning names the service, what asked it to end, and for how long; the status stays 0."""
+    project(STUBBORN)
+    esker("services", "start")
+    told = "! Service 'web' did not end within 0.2 s of SIGINT, and was killed (see `stop-signal` and"
+    stopped = esker("services", "stop")
+    assert (stopped.status, stopped.err.count("was killed"), told in stopped.err) == (0, 1, True)
+    esker("services", "start")
+    stopped = esker("services", "stop", "--json")
+    assert json.loads(stopped.out)["killed"] == [{"service": "web", "signal": "SIGINT", "seconds": 0.2}]
+
+
 def test_services_run_for_a_command_and_end_with_it(esker, web):
     """`activate -s -- CMD` returns the status of CMD, and no service runs when it returns."""
     script = 'printf "%s\\n" "$FLOX_ACTIVATE_START_SERVICES"; exit 7'
@@ -345,11 +370,33 @@ def test_logs_follow_and_wait(esker, web, environ):
     assert esker("services", "wait", "--for", "stopped", "web").status == 0
 
 
+def test_logs_of_several_services(project, esker):
+    """Without names those of all services: each line after its service's name, as when they are followed."""
+    lines = {"api": 3, "web": 2, "silent": 0}
+    services = "".join(
+        f"[services.{name}]\ncommand = 'for i in $(seq {count}); do echo {name} $i; done; exec sleep 1000'\n"
+        for name, count in lines.items()
+    )
+    project(f'schema-version = "1.14.0"\n{services}')
+    esker("services", "start")
+    told = esker("services", "logs", "-n", "2")
+    assert told == (0, "api   : api 2\napi   : api 3\nweb   : web 1\nweb   : web 2\n", "")
+    assert esker("services", "logs", "-n", "1", "web", "api").out == "web: web 2\napi: api 3\n"
+    assert esker("services", "logs", "-n", "1", "web").out == "web 2\n"
+    assert json.loads(esker("services", "logs", "-n", "1", "--json").out) == [
+        {"service": "api", "line": "api 3"},
+        {"service": "web", "line": "web 2"},
+    ]
+    unknown = esker("services", "logs", "web", "wbe")
+    assert (unknown.status, unknown.out, "service `wbe` does not exist" in unknown.err) == (1, "", True)
+    esker("services", "stop")
+
+
 def test_looking_runs_nothing_of_the_project(esker, web):
     """Status, ports and logs of a fresh project neither lock it nor run its hook."""
     manifest = web / ".flox/env/manifest.toml"
     manifest.write_text(MANIFEST.replace("on-activate = '", "on-activate = 'echo ran >> hook.log; "))
-    for command in (("status",), ("ports",), ("logs", "web"), ("stop",)):
+    for command in (("status",), ("ports",), ("logs",), ("logs", "web"), ("stop",)):
         assert esker("services", *command).status == 0
     assert not (web / "hook.log").exists()
     assert not (web / ".flox/env/manifest.lock").exists()

@@ -76,6 +76,9 @@ def test_processes_start_and_stop(esker, shop, why):
     assert left.endswith(f": {why}")
     assert {name: each["status"] for name, each in states(esker).items() if name in OPENING} == OPENING
     assert esker("services", "logs", "api").out == "up\n"
+    logs = esker("services", "logs")
+    assert (logs.status, logs.out, logs.err.count(why)) == (0, "api  : up\n", 1)
+    assert why in esker("services", "logs", "api", "db").err
     restarted = esker("services", "restart", "api").err
     assert restarted.startswith("✔ Service 'api' restarted.\n! left out: `db`")
     done = esker("services", "stop")
@@ -147,6 +150,25 @@ def test_addresses(esker, shop, why):
     assert "the ports of `db` cannot be known: " in esker("services", "ports", "db").err
     assert port in esker("services", "urls", "api").out
     assert "where `db` is cannot be known: " in esker("services", "urls", "db").err
+
+
+def test_the_address_of_a_container_can_be_pasted(esker, project, environ, tmp_path):
+    """Its port stands after the host that it is published at, which is the engine's machine unless the file says."""
+    said = """{"name": "shop", "services": {
+        "db": {"ports": [{"target": 5432, "published": "15432"}]},
+        "web": {"ports": [{"target": 80, "published": "18080", "host_ip": "::1"}]}}}"""
+    script = (
+        f"case $* in *--hash*) printf 'db 0123\\nweb 4567\\n' ;; *config*) echo '{said}' ;; *) echo 2.30.0 ;; esac\n"
+    )
+    environ["PATH"] = f"{write_docker(tmp_path / 'bin', script)}:{programs(tmp_path / 'programs')}"
+    (project() / "compose.yaml").write_text("services: {db: {image: db}, web: {image: web}}\n")
+    at_home = "db\n  5432/tcp  127.0.0.1:15432\nweb\n  80/tcp  [::1]:18080\n"
+    assert esker("services", "urls") == (0, at_home, "")
+    assert esker("services", "urls", "db", DOCKER_HOST="ssh://me@box.invalid") == (
+        0,
+        "db\n  5432/tcp  box.invalid:15432\n",
+        "",
+    )
 
 
 def test_python_and_pytest(esker, shop, why, environ):

@@ -38,3 +38,23 @@ def test_uv_that_is_not_there_is_an_error_with_a_mend(tmp_path, monkeypatch):
     with pytest.raises(uv.HostError, match="could not be started: No such file") as caught:
         uv.run_uv(["pip"], {}, cwd="/")
     assert "--force-reinstall uv" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("leads_out", "variables", "retries"),
+    [
+        (False, {}, "0"),
+        (True, {}, ""),
+        (False, {"UV_HTTP_RETRIES": "5"}, "5"),
+        (False, {"UV_DEFAULT_INDEX": "http://box.invalid/simple"}, ""),
+        (False, {"https_proxy": "http://box.invalid:3128"}, ""),
+    ],
+)
+def test_uv_asks_once_where_nobody_can_answer(tmp_path, monkeypatch, leads_out, variables, retries):
+    """Without a way out it need not try again; what somebody has said of retries, and an index nearby, count."""
+    program = tmp_path / "uv"
+    program.write_text('#!/bin/sh\nprintf %s "$UV_HTTP_RETRIES"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(uv, "uv_program", lambda: str(program))
+    monkeypatch.setattr(uv, "has_way_out", lambda: leads_out)
+    assert uv.uv_output(["pip"], variables, cwd="/") == retries

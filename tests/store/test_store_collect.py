@@ -66,7 +66,8 @@ def test_progress_counts_each_path_once(store):
         def begin(self, title, *, total=None, unit=""):
             totals.append(total)
 
-    assert len(collect(store, live=(), progress=Listener()).paths) == 2
+    collected = collect(store, live=(), progress=Listener())
+    assert (len(collected.paths), collected.unfinished) == (2, 1)
     assert totals == [3]
     assert on_disk(store) == []
 
@@ -87,7 +88,7 @@ def test_a_dry_run_says_the_same_and_takes_nothing(store, link):
     os.mkdir(f"{store.directory}/.tmp-x")
     before = on_disk(store)
     found = collect(store, keep=1, live=(), dry_run=True)
-    assert found == Collected((path(store, "one"),), store.record(path(store, "one")).nar_size)
+    assert found == Collected((path(store, "one"),), store.record(path(store, "one")).nar_size, unfinished=1)
     assert on_disk(store) == before
     assert len(roots.generations(store, link)) == 2
 

@@ -12,7 +12,7 @@ from esker.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import NoReturn
 
     from esker.cli.directory import Option
@@ -56,6 +56,17 @@ class Parser(argparse.ArgumentParser):
         for action in self._actions:
             if action.help != argparse.SUPPRESS:
                 yield action, formatter._expand_help(action) if action.help else ""  # noqa: SLF001 - nothing public does it
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Raise UsageError for a value that is none of an argument's words; its hint suggests the closest ones."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            near = _near(str(value), [str(choice) for choice in action.choices or ()])
+            if not near:
+                raise
+            listed = " or ".join(f"`{each}`" for each in near)
+            raise UsageError(str(error), hint=f"did you mean {listed}?") from None
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError, where argparse would end the process."""
@@ -114,16 +125,20 @@ def unknown_command(
 
     `elsewhere` has the commands of programs that do the same, and what to type in their place.
     """
-    from difflib import get_close_matches
-
     if name in elsewhere:
         error = f"there is no command `{f'{of} {name}'.partition(' ')[2]}`"
         return UsageError(error, hint=f"for that there is `{of.partition(' ')[0]} {elsewhere[name]}`")
-    names = list(offered)
-    near = [each for each in names if each.startswith(name)] or get_close_matches(name, names, 1)
+    near = _near(name, list(offered))
     listed = " or ".join(f"`{of} {each}`" for each in near)
     hint = f"did you mean {listed}?" if near else f"see: {of} --help"
     return UsageError(f"there is no command `{f'{of} {name}'.partition(' ')[2]}`", hint=hint)
+
+
+def _near(word: str, offered: Sequence[str]) -> list[str]:
+    """Return the offered words that begin with `word`, else the closest one if it is close enough."""
+    from difflib import get_close_matches
+
+    return [each for each in offered if word and each.startswith(word)] or get_close_matches(word, offered, 1)
 
 
 def seconds(text: str) -> float:

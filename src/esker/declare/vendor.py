@@ -7,11 +7,12 @@ It is read from git's objects, and never checked out. A link or a submodule in i
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare import notations, project_directory, trust
-from esker.errors import AlreadyExists, CommandFailed, IncludeError, InvalidFile, UsageError
+from esker.errors import AlreadyExists, CommandFailed, HostError, IncludeError, InvalidFile, UsageError
 from esker.formats import git_address, vendored
 from esker.formats.counted import counted
 from esker.formats.tables.reader import Refusal
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from esker.host.git import TreeEntry
     from esker.settings import Settings
 
-__all__ = ["Copy", "checked_address", "copied", "fetched", "included_as", "name_of", "origin_of"]
+__all__ = ["Copy", "checked_address", "copied", "fetched", "included_as", "is_as_fetched", "name_of", "origin_of"]
 
 _TAKEN = ("env.json", "env", "include")
 """What of `.flox` makes an environment."""
@@ -177,6 +178,31 @@ def origin_of(project: str, directory: str) -> tuple[str, Origin] | None:
     if above != vendored.DIRECTORY or not os.path.exists(path):
         return None
     return name, vendored.parse(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST), path)
+
+
+def is_as_fetched(project: str, name: str, copy: Copy) -> bool:
+    """Return whether the files of a copy that is in its place are those that were fetched, and no others."""
+    place = f"{project}/{vendored.DIRECTORY}/{name}/.flox"
+    pending, same = list(_TAKEN), set()
+    try:
+        while pending:
+            path = pending.pop()
+            if not os.path.lexists(f"{place}/{path}"):
+                continue
+            status = os.lstat(f"{place}/{path}")
+            if stat.S_ISDIR(status.st_mode):
+                pending += [f"{path}/{entry}" for entry in os.listdir(f"{place}/{path}")]
+                continue
+            if not stat.S_ISREG(status.st_mode) or path not in copy.files:
+                return False
+            content, mode = copy.files[path]
+            is_same = (status.st_size, status.st_mode & 0o100) == (len(content), mode & 0o100)
+            if not is_same or files.read(f"{place}/{path}") != content:
+                return False
+            same.add(path)
+    except (OSError, HostError):
+        return False
+    return same == copy.files.keys()
 
 
 def check_free(project: str, name: str, origin: Origin) -> None:

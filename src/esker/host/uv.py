@@ -15,6 +15,7 @@ from esker.host import prctl
 from esker.host.certificates import certificate_bundle
 from esker.host.child import child
 from esker.host.process import find_program
+from esker.host.routes import has_way_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +49,15 @@ _UNREACHABLE = (
     "operation timed out",
 )
 """Texts of uv's messages when it could not reach an index."""
+_NEARBY = (
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "UV_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "ALL_PROXY",
+)
 _ANSWER = "HTTP status client error"
 """The text when an index did answer, but with an error."""
 _REFUSAL = re.compile(r"\b(?!404)(4\d\d [A-Z][A-Za-z ]+?)(?= error|\))")
@@ -152,13 +162,14 @@ def _completed(
     # uv comes with its own certificate authorities, which do not include that of a company's proxy.
     downloads = [] if python_downloads else ["--no-python-downloads"]
     certificates = {"UV_SYSTEM_CERTS": "1"} if certificate_bundle() else {}
+    retries = {"UV_HTTP_RETRIES": "0"} if _is_offline(variables) else {}
     command = [program, *arguments, "--no-progress", "--color", "never", *downloads]
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command,
             cwd=cwd,
-            env={**certificates, **variables},
+            env={**certificates, **retries, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -185,6 +196,14 @@ def _completed(
             hint=_hint(messages),
         )
     return completed
+
+
+def _is_offline(variables: Mapping[str, str]) -> bool:
+    """Return whether no index can answer, so that uv need not ask again and again, which takes seven seconds.
+
+    An index or a proxy that somebody has named may be in this machine's own network, which needs no default route.
+    """
+    return not any(variables.get(name) or variables.get(name.lower()) for name in _NEARBY) and not has_way_out()
 
 
 def is_unreachable(failure: CommandFailed) -> bool:

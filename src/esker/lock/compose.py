@@ -18,6 +18,7 @@ from esker.declare.load import environment_name, read_manifest
 from esker.errors import (
     EskerError,
     IncludeError,
+    InvalidFile,
     InvalidLock,
     InvalidManifest,
     MissingInclude,
@@ -26,7 +27,7 @@ from esker.errors import (
     ResolutionFailed,
     StaleInclude,
 )
-from esker.formats import lockfile
+from esker.formats import lockfile, vendored
 from esker.formats.lockfile import Compose, IncludedManifest, Lockfile
 from esker.formats.manifest import IncludedDirectory, IncludedRemote, disabled_systems
 from esker.formats.merge import COMPOSER, Layer, Merge, merge, overridden
@@ -191,9 +192,12 @@ def _fetched(descriptor: IncludedDirectory, project: str, settings: Settings) ->
     manifest, _ = read_manifest(files.read_text(manifest_path, InvalidManifest, limit=LARGEST_MANIFEST), manifest_path)
     lock = lockfile.parse(files.read(path), path) if os.path.exists(path) else None
     if lock is None or lockfile.differences(lock.own_manifest(), manifest):
+        hint = f"lock it, then try again: esker lock -d {shlex.quote(directory)}"
+        if f"/{vendored.DIRECTORY}/" in directory:
+            hint = "lock it in its git repository, and commit; `esker include upgrade` puts back what was changed here"
         raise StaleInclude(
             f"{failed}: cannot include environment since its manifest and lockfile are out of sync",
-            hint=f"lock it, then try again: esker lock -d {shlex.quote(directory)}",
+            hint=hint,
             unlocked=descriptor.dir,
         )
     return _Taken(IncludedManifest(manifest=lock.manifest, name=name, descriptor=descriptor), lock)
@@ -222,8 +226,10 @@ def check_upgradable(declaration: Declaration, names: Collection[str]) -> None:
             known.add(descriptor.name)
         elif isinstance(descriptor, IncludedDirectory):
             directory = directory_of(declaration.project, descriptor)
-            if os.path.isdir(f"{directory}/.flox"):
+            try:
                 known.add(environment_name(directory))
+            except (NotFound, InvalidFile):  # a copy is fetched again, and another one is told when it is read
+                known.add(os.path.basename(directory))
     for name in names:
         if name not in known:
             hint = near(name, known) or f"this environment includes: {', '.join(sorted(known)) or 'none'}"

@@ -7,7 +7,7 @@ not, and nothing of the project runs for it. What only bash can expand is left o
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from esker.activate.expansion import expanded, needs_bash
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     from esker.host.frozen_dataclass import dataclass, field
 
-__all__ = ["Address", "addresses", "container_ports", "declared_variables", "url_without_secrets"]
+__all__ = ["Address", "Published", "addresses", "container_ports", "declared_variables", "url_without_secrets"]
 
 _WITH_USERS = re.compile(r"(postgres(ql)?|mysql|mariadb|mongodb|redis|rediss|valkey|valkeys|amqps?|nats)(\+\w+)?")
 """Schemes of servers where a user without a password is no secret; elsewhere it may be a token."""
@@ -43,6 +43,14 @@ class Address:
     sockets: tuple[str, ...] = ()
     urls: Mapping[str, str] = field(default_factory=dict)
     """URLs by their variables, without secrets."""
+
+
+class Published(NamedTuple):
+    """Where a service in a container is published."""
+
+    ports: Mapping[str, int]
+    """Ports by the variable that names one, else by the container's own port, such as `5432/tcp`."""
+    host: str | None = None
 
 
 def declared_variables(
@@ -74,12 +82,12 @@ def addresses(
     system: str,
     ports: Mapping[str, int],
     variables: Mapping[str, str],
-    containers: Mapping[str, Mapping[str, int]] | None = None,
+    containers: Mapping[str, Published] | None = None,
 ) -> tuple[Address, ...]:
     """Return where each service for `system` is, sorted by name; a oneshot without ports is nowhere.
 
     `ports` are all ports that are known by their variables, and `variables` come from `declared_variables`.
-    `containers` are the services in containers with their published ports, by the variable or by the container's port.
+    `containers` says where the services in containers are published.
     """
     texts = dict(declaration.manifest.vars or {})
     urls = {name: url for name in texts if name in variables and (url := _url(variables[name]))}
@@ -89,7 +97,7 @@ def addresses(
     for name in sorted({*declaration.services_for(system), *container_ports(declaration), *(containers or {})}):
         table = declaration.esker.services.get(name)
         if containers is not None and name in containers:
-            found.append(_address(name, table, containers[name], urls, texts, variables))
+            found.append(_address(name, table, containers[name].ports, urls, texts, variables, containers[name].host))
             continue
         own = {variable: ports[variable] for variable in named.get(name, ()) if variable in ports}
         if own or table is None or table.type != "oneshot":
@@ -104,6 +112,7 @@ def _address(
     urls: Mapping[str, SplitResult],
     texts: Mapping[str, str],
     variables: Mapping[str, str],
+    published_at: str | None = None,
 ) -> Address:
     check = table.healthcheck if table else None
     checked = expanded(check.unix, variables) if check and check.unix and not needs_bash(check.unix) else None
@@ -124,6 +133,7 @@ def _address(
     form = (check.tcp and f"tcp://{check.tcp}") or check.http if check else None
     if form and not needs_bash(form) and (url := _url(expanded(form, variables))):
         hosts.append(url.hostname)
+    hosts.append(published_at)
     return Address(
         service=name,
         host=next((host for host in hosts if host and not unquote(host).startswith("/")), None),

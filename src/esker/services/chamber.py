@@ -29,6 +29,7 @@ __all__ = [
     "START_SECONDS",
     "Chamber",
     "Changed",
+    "Killed",
     "Leased",
     "ServiceActivation",
     "ServiceUser",
@@ -63,6 +64,17 @@ class ServiceUser:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Killed:
+    """A service that had to be killed, because it did not end when it was asked to."""
+
+    service: str
+    signal: str | None
+    """The signal that asked it to end, as `SIGTERM`; None if its shutdown command did."""
+    seconds: float
+    """How long it was given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
     """The result of `Chamber.stop`."""
 
@@ -73,6 +85,8 @@ class Stopped:
     """Services that still run, because somebody else has started their containers."""
     users: tuple[ServiceUser, ...] = ()
     """The processes that used the stopped services, without the caller and its ancestors."""
+    killed: tuple[Killed, ...] = ()
+    """Those of the stopped services that had to be killed."""
 
 
 class Volumes(NamedTuple):

@@ -31,6 +31,8 @@ class Collected(NamedTuple):
     """Bytes on disk, those of blobs too; in a dry run, bytes of the paths' archives."""
     blobs: tuple[str, ...] = ()
     """Of images: the paths of their files, sorted."""
+    unfinished: int = 0
+    """How many more trees there were: those that killed processes left."""
 
 
 def collect(
@@ -57,18 +59,20 @@ def collect(
             blobs = image_blobs.dead(store, remove_stale=not dry_run)
             freed = sum(blob.size for blob in blobs)
             named = tuple(blob.path for blob in blobs)
+            unfinished = _unfinished(store)
             if dry_run:
-                return Collected(tuple(dead), freed + sum(store.record(path).nar_size for path in dead), named)
+                freed += sum(store.record(path).nar_size for path in dead)
+                return Collected(tuple(dead), freed, named, len(unfinished))
             for path in named:
                 with files.refused("remove", path, StoreError):
                     os.unlink(path)
-            trash = _left_over(store)  # comes first, because it would list the discarded trees a second time
+            trash = _left_over(store, unfinished)
             trash += [store.discard(store.parse(path)) for path in dead]
         listener.begin("deleting what nothing needs", total=len(trash), unit="path")
         for path in trash:
             freed += store.remove(path)
             listener.advance()
-    return Collected(tuple(dead), freed, named)
+    return Collected(tuple(dead), freed, named, len(unfinished))
 
 
 def _exists(store: Store) -> bool:
@@ -83,19 +87,26 @@ def _exists(store: Store) -> bool:
     return True
 
 
-def _left_over(store: Store) -> list[str]:
-    """Rename what killed processes left, delete all locks, which nobody holds now, and return the new names."""
-    trash = []
+def _unfinished(store: Store) -> list[str]:
+    """Return the trees that killed processes left."""
+    trees = []
     with files.refused("collect", store.directory, StoreError):
         for name in os.listdir(store.directory):
             path = f"{store.directory}/{name}"
             if name.startswith((TEMPORARY, TRASH)):
-                trash.append(store.throw_away(path))
+                trees.append(path)
                 continue
             with suppress(Malformed):  # a file that is not named like a store path is not ours, and stays
                 store_path.parse_name(name)
                 if not store.is_valid(path):
-                    trash.append(store.throw_away(path))
+                    trees.append(path)
+    return trees
+
+
+def _left_over(store: Store, unfinished: Iterable[str]) -> list[str]:
+    """Rename `unfinished` trees, delete all locks, which nobody holds now, and return the new names."""
+    with files.refused("collect", store.directory, StoreError):
+        trash = [store.throw_away(path) for path in unfinished]
         for directory in ("locks", "valid", "gcroots", temporary_roots.DIRECTORY, image_blobs.ROOTS):
             path = f"{store.state}/{directory}"
             for name in os.listdir(path) if os.path.exists(path) else ():

@@ -149,11 +149,13 @@ def test_only_plain_files_of_the_project_are_read(tmp_path):
 
 
 def test_many_things_left_out_are_counted(tmp_path):
-    """Nobody reads hundreds of lines: of one file the first eight are told."""
+    """Nobody reads hundreds of lines: of one file the first fifty are told, unless all are asked for."""
     (tmp_path / "Procfile").write_text("".join(f"no service {number}\n" for number in range(100)))
     left_out = joined(found_in(str(tmp_path))).left_out
-    assert len(left_out) == 9
-    assert left_out[-1] == "Procfile: 92 more things are left out"
+    assert len(left_out) == 51
+    assert left_out[-1] == "Procfile: 50 more things are left out (-v shows them all)"
+    every = joined(found_in(str(tmp_path)), most=None).left_out
+    assert (len(every), every[:50], "no service 99" in every[-1]) == (100, left_out[:50], True)
 
 
 def test_a_file_that_is_left_out_itself_leaves_no_other_out(tmp_path):

@@ -8,7 +8,7 @@ from esker.activate.compose.configuration import ComposeDependency, ComposePort,
 from esker.activate.compose.project import ComposeProject
 from esker.declare.declaration import ComposeTable, ContainerTable
 from esker.errors import EskerError, ServiceError
-from esker.services.compose.specified import specify_containers
+from esker.services.compose.specified import published_host, specify_containers
 
 DB = ComposeService(
     name="db",
@@ -57,6 +57,26 @@ def test_a_service_is_taken_over():
     assert db.container.port_variables == {"PGPORT": "5432/tcp"}
     assert db.container.shared_volumes == ("all", "shared")
     assert db.container.container_name == "the-db"
+
+
+@pytest.mark.parametrize(
+    ("places", "engine", "host"),
+    [
+        (("",), "", "127.0.0.1"),
+        (("0.0.0.0", "127.0.0.1"), "unix:///run/docker.sock", "127.0.0.1"),
+        (("::",), "", "::1"),
+        (("192.0.2.7",), "", "192.0.2.7"),
+        (("", "192.0.2.7"), "", None),
+        (("",), "tcp://box.invalid:2375", "box.invalid"),
+        (("192.0.2.7",), "ssh://me@box.invalid", "192.0.2.7"),
+        (("",), "tcp://[", "127.0.0.1"),
+        ((), "", None),
+    ],
+)
+def test_where_ports_are_published(places, engine, host):
+    """At the engine's machine unless the file names an address; two addresses are no one host."""
+    ports = tuple(ComposePort(target=number, host_ip=place) for number, place in enumerate(places))
+    assert published_host(ComposeService(name="db", ports=ports), engine) == host
 
 
 def test_what_a_chosen_service_needs_is_there_too():

@@ -12,7 +12,7 @@ import pytest
 
 from esker.errors import PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService, UsageError
 from esker.host import pidfd, process_table
-from esker.services.chamber import Stopped
+from esker.services.chamber import Killed, Stopped
 from esker.services.specification import CheckSpec
 from esker.services.status import ServiceStatus
 
@@ -297,7 +297,7 @@ def test_a_check_counts_only_while_the_service_lives(project):
 
 
 def test_a_stubborn_service_is_killed_after_its_grace(project):
-    """A service that ignores the signal is gone after the grace period, with its children."""
+    """A service that ignores the signal is gone after the grace period, with its children, and the answer says so."""
     project.declare(
         "web",
         "trap '' TERM; sleep 1000 & sleep 1000 & echo up; wait",
@@ -305,8 +305,15 @@ def test_a_stubborn_service_is_killed_after_its_grace(project):
         check=CheckSpec(form="log", target=("up",)),
     )
     project.services.start()
-    project.services.stop()
+    assert project.services.stop().killed == (Killed(service="web", signal="SIGTERM", seconds=0.2),)
     assert project.processes() == []
+
+
+def test_without_any_grace_nothing_was_ignored(project):
+    """A service that was killed at once did not get the time to end by itself."""
+    project.declare("web", stop_grace_period=0.0)
+    project.services.start()
+    assert project.services.stop().killed == ()
 
 
 def test_the_stop_signal_is_the_declared_one(project):
@@ -318,7 +325,7 @@ def test_the_stop_signal_is_the_declared_one(project):
         check=CheckSpec(form="log", target=("up",)),
     )
     project.services.start()
-    project.services.stop()
+    assert project.services.stop().killed == ()
     assert project.services.logs("web") == ["up", "interrupted"]
 
 

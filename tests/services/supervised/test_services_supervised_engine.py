@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shlex
 import subprocess
 import sys
 
@@ -10,7 +12,10 @@ import pytest
 
 from esker.errors import ServiceError
 from esker.host import pidfd
+from esker.services.chamber import Killed
+from esker.services.specification import ServiceSpec
 from esker.services.supervised.children import Children
+from esker.services.supervised.container_service import ContainerService
 from esker.services.supervised.engine import Engine
 from tests.support.projects import write_project
 
@@ -32,6 +37,34 @@ def test_a_command_that_does_not_end_is_killed(tmp_path):
             assert below is None or pidfd.wait(below, 10)
 
     asyncio.run(main())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("status", "killed"), [(137, True), (0, False)])
+def test_a_container_that_had_to_be_killed_says_so(tmp_path, status, killed):
+    """The engine's command does not say that it has killed; the container's exit status does."""
+    inspected = {
+        "Id": "abc",
+        "Name": "/shop-db-1",
+        "Config": {"Labels": None, "StopSignal": "2"},
+        "State": {"Status": "exited", "ExitCode": status},
+    }
+    docker = tmp_path / "docker"
+    answer = shlex.quote(json.dumps([inspected]))
+    docker.write_text(f"#!/bin/sh\n[ $1 = stop ] && exec /bin/sleep 1\n[ $1 = inspect ] && echo {answer}\n")
+    docker.chmod(0o755)
+    dot_flox = f"{write_project(tmp_path / 'shop')}/.flox"
+
+    async def main():
+        engine = Engine(Children(asyncio.get_running_loop()), dot_flox)
+        engine.use({"PATH": str(tmp_path)}, str(tmp_path))
+        service = ContainerService(ServiceSpec(name="db", command=""), engine, lambda _: None)
+        (service.container,) = await engine.inspect("abc")
+        service.take_over()
+        return await service._end(1.0)
+
+    told = asyncio.run(main())
+    assert told == (Killed(service="db", signal="SIGINT", seconds=1) if killed else None)
 
 
 def test_a_supervisor_of_processes_alone_loads_nothing_of_containers():

@@ -14,10 +14,12 @@ import pytest
 
 from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import pidfd, process_table
+from esker.services.chamber import Killed
 from esker.services.specification import CheckSpec, ServiceSpec
 from esker.services.supervised.children import Children
 from esker.services.supervised.process_service import ProcessService
 from esker.services.supervised.programs import RunContext
+from esker.services.supervised.rendezvous import connect
 from tests.support.service_logs import log_file
 
 UP = CheckSpec(form="log", target=("up",))
@@ -224,6 +226,26 @@ def test_a_daemon_has_started_when_its_command_returned(project, pidfile):
     assert project.services.logs("web") == ["up", "told"]
 
 
+@pytest.mark.parametrize("keeps", [True, False], ids=["kept", "leased"])
+def test_a_supervisor_stays_for_services_that_have_ended(project, keeps):
+    """As long as something holds them, their states can be seen and a oneshot does not run again; then it ends."""
+    project.declare("web", "echo up", oneshot=True)
+    if keeps:
+        project.services.start()
+    else:
+        leased = project.services.lease()
+    with connect(project.site, start=False) as connection:
+        pid = connection.supervisor
+    with pidfd.opened(pid) as supervisor:
+        assert [one.status for one in project.services.status()] == ["Completed"]
+        with project.services.lease():
+            assert attempts(project) == 1
+        assert [one.exit_code for one in project.services.status()] == [0]
+        assert not pidfd.wait(supervisor, 0)
+        project.services.stop() if keeps else leased.release()
+        assert pidfd.wait(supervisor, 10)
+
+
 def test_a_daemon_that_dies_is_seen(project, pidfile):
     """The end of a daemon's last process is the end of the service."""
     project.declare("web", DAEMON, is_daemon=True, shutdown="true")
@@ -237,7 +259,7 @@ def test_a_daemon_whose_shutdown_does_not_work_is_killed(project, pidfile):
     """After the grace period the daemon is killed; a shutdown command that fails is said in the log."""
     project.declare("web", DAEMON, is_daemon=True, shutdown="true", stop_grace_period=0.2)
     project.services.start()
-    project.services.stop()
+    assert project.services.stop().killed == (Killed(service="web", signal=None, seconds=0.2),)
     os.remove(pidfile)
     project.declare("web", DAEMON, is_daemon=True, shutdown="exit 9")
     project.services.start()

@@ -77,7 +77,8 @@ def _upgrade(arguments: list[str], voice: Voice) -> int:
 
     examples = "  esker include upgrade\n  esker include upgrade base"
     summary = (
-        "Merge included environments as they are locked now; copies from git repositories are fetched again first."
+        "Merge included environments as they are locked now; copies from git repositories are fetched again first, and "
+        "lose what was changed in them here."
     )
     parser = Parser("include upgrade", summary, examples, voice=voice)
     add_directory(parser)
@@ -89,6 +90,8 @@ def _upgrade(arguments: list[str], voice: Voice) -> int:
     made = upgrade(project, manifest, options.name, Settings(os.environ), progress=voice.progress())
     for name in made.unread:
         voice.remark(f"! '{name}' is on FloxHub, which Esker cannot read: it stays as it is")
+    for place in made.put_back:
+        voice.say(f"! {place} was changed here; it is as in its repository again")
     tell_services(project, made.change, voice, "install")
     tell_change(made.change.packages(), project, voice, json=False, effect="install")
     if made.names:

@@ -20,7 +20,7 @@ __all__ = ["made_environment", "run"]
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
-    from esker.declare.adopt import found_in, joined
+    from esker.declare.adopt import MOST_TOLD, found_in, joined
     from esker.declare.discover import resolved
     from esker.declare.template import NOTHING
 
@@ -37,7 +37,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         raise UsageError("`--auto-setup` is not implemented yet", hint="leave it out, then add what the project needs")
     directory = resolved(place(options)[0])
     adopts = voice.remarks and not options.bare and not options.no_auto_setup  # Flox asks before it takes anything
-    adopted = joined(found_in(directory)) if adopts else NOTHING
+    adopted = joined(found_in(directory), MOST_TOLD if voice.level <= 0 else None) if adopts else NOTHING
     made_environment(directory, voice, options.name, bare=options.bare, adopted=adopted)
     _tell(adopted, voice)
     compose = next((each for each in BASES if os.path.isfile(f"{directory}/{each}")), None)

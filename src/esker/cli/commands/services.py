@@ -15,7 +15,7 @@ from esker.cli.selection import chosen_project, note_project, selected_project
 from esker.cli.views.output import print_json, shown
 from esker.cli.views.service_notes import say_notes, say_unknown
 from esker.cli.voice import ESKER
-from esker.errors import ServiceError, ServicesNotReady, UsageError
+from esker.errors import NoEngine, ServiceError, ServicesNotReady, UsageError
 from esker.runtimes import registry
 from esker.services.status import UNKNOWN
 from esker.services.supervised.ahead import ahead
@@ -205,6 +205,10 @@ def _stop(arguments: list[str], voice: Voice) -> int:
         voice.say(f"! Service '{name}' is not running")
     if unknown or not options.name:
         say_unknown(services, unknown, voice)
+    for killed in result.killed:
+        asked = killed.signal or "its shutdown command"
+        told = f"did not end within {killed.seconds:g} s of {asked}, and was killed"
+        voice.remark(f"! Service '{killed.service}' {told} (see `stop-signal` and `stop-grace-period`)")
     for user in result.users:
         voice.remark(f"! '{user.service}' was in use by `{user.program}` (pid {user.pid})")
     if options.json:
@@ -215,6 +219,7 @@ def _stop(arguments: list[str], voice: Voice) -> int:
                 "not_running": idle,
                 "unknown": [status.name for status in unknown],
                 "users": [as_record(user) for user in result.users],
+                "killed": [as_record(killed) for killed in result.killed],
             }
         )
     return 0
@@ -269,9 +274,8 @@ def _watch(services: Chamber, options: Namespace, voice: Voice) -> int:
 
 
 def _logs(arguments: list[str], voice: Voice) -> int:
-    examples = "  esker services logs api\n  esker services logs -n 50 api\n  esker services logs --follow"
-    which = "one service; with --follow any number of them (default: all)"
-    parser = _parser("logs", "Show the output of services.", examples, voice, names=which)
+    examples = "  esker services logs\n  esker services logs -n 50 api\n  esker services logs --follow"
+    parser = _parser("logs", "Show the output of services.", examples, voice)
     parser.add_argument("-f", "--follow", action="store_true", help="keep showing new lines as they appear")
     parser.add_argument(
         "-n",
@@ -279,26 +283,38 @@ def _logs(arguments: list[str], voice: Voice) -> int:
         type=int,
         default=_LINES,
         metavar="N",
-        help=f"show the last N lines (default: {_LINES})",
+        help=f"show the last N lines of each (default: {_LINES})",
     )
     options = parser.parse_args(arguments)
     services = _present(options, voice)
-    if not options.follow:
-        if len(options.name) != 1:
-            message = "A single service name is required when the --follow flag is not specified"
-            raise UsageError(message, hint=f"name one service, or follow several: {parser.prog} --follow")
-        lines = services.logs(options.name[0], options.tail)
-        if options.json:
-            print_json([{"service": options.name[0], "line": line} for line in lines])
-        else:
-            sys.stdout.write(shown("".join(f"{line}\n" for line in lines), colours=True))
-        return 0
-    width = max(map(len, options.name or services.names), default=0)
+    if not options.follow and voice.services_like_flox and len(options.name) != 1:
+        message = "A single service name is required when the --follow flag is not specified"
+        raise UsageError(message, hint=f"name one service, or follow several: {parser.prog} --follow")
     if not options.name:
         say_unknown(services, services.status(), voice)
-    for name, line in services.follow(*options.name, count=options.tail):
-        print(shown(f"{name:<{width}}: {line}", colours=True), flush=True)
+    width = max(map(len, options.name or services.names), default=0)
+    if options.follow:
+        for name, line in services.follow(*options.name, count=options.tail):
+            print(shown(f"{name:<{width}}: {line}", colours=True), flush=True)
+        return 0
+    lines = [(name, line) for name in options.name or services.names for line in _log(services, name, options)]
+    if options.json:
+        print_json([{"service": name, "line": line} for name, line in lines])
+    elif len(options.name) == 1:
+        sys.stdout.write(shown("".join(f"{line}\n" for _, line in lines), colours=True))
+    else:
+        sys.stdout.write(shown("".join(f"{name:<{width}}: {line}\n" for name, line in lines), colours=True))
     return 0
+
+
+def _log(services: Chamber, name: str, options: Namespace) -> list[str]:
+    """Return the last lines of a service; none of a container that nobody can look at, unless it was named."""
+    try:
+        return services.logs(name, options.tail)
+    except NoEngine:
+        if options.name:
+            raise
+        return []
 
 
 def _wait(arguments: list[str], voice: Voice) -> int:

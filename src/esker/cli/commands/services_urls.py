@@ -13,9 +13,9 @@ from esker.cli.views.output import print_json, shown
 from esker.cli.views.services import as_record
 from esker.errors import NoEngine, ServiceError
 from esker.host.runtime_directory import environment_directory
-from esker.services.addresses import addresses, container_ports, declared_variables
+from esker.services.addresses import Published, addresses, container_ports, declared_variables
 from esker.services.chamber import unknown_service
-from esker.services.compose.specified import specify_containers
+from esker.services.compose.specified import published_host, specify_containers
 from esker.services.compose.unreadable import refused
 from esker.settings import Settings
 
@@ -68,7 +68,11 @@ def urls(arguments: list[str], voice: Voice) -> int:
     }
     unknown = {variable for names in container_ports(declaration).values() for variable in names} - ports.keys()
     variables = declared_variables(declaration, {**os.environ, **own}, unknown)
-    published = {name: spec.ports for name, spec in specs.items()}
+    engine = os.environ.get("DOCKER_HOST", "")
+    published = {
+        name: Published(spec.ports, published_host(project.services[name], engine) if project else None)
+        for name, spec in specs.items()
+    }
     every = addresses(declaration, settings.system, ports, variables, published)
     chosen = [each for each in every if not options.name or each.service in options.name]
     if options.json:
@@ -79,7 +83,8 @@ def urls(arguments: list[str], voice: Voice) -> int:
 
 
 def _lines(address: Address) -> Iterator[str]:
-    rows = [(name, f"{address.host}:{port}" if address.host else str(port)) for name, port in address.ports.items()]
+    host = f"[{address.host}]" if address.host and ":" in address.host else address.host
+    rows = [(name, f"{host}:{port}" if host else str(port)) for name, port in address.ports.items()]
     rows += [("socket", socket) for socket in address.sockets]
     rows += address.urls.items()
     yield address.service if rows else f"{address.service}  (no port, socket or URL is known)"

@@ -64,14 +64,16 @@ def _gc(arguments: list[str], voice: Voice) -> int:
     collected = collect(_store(), keep=options.keep, progress=voice.progress(), dry_run=dry)
     if options.json:
         record = collected._asdict()
-        print_json({"deleted": record["paths"], "blobs": record["blobs"], "freed": collected.freed, "dry_run": dry})
+        deleted = {"deleted": record["paths"], "unfinished": collected.unfinished, "blobs": record["blobs"]}
+        print_json({**deleted, "freed": collected.freed, "dry_run": dry})
         return 0
     for path in (*collected.paths, *collected.blobs):
         print(path)
     outcome = "would be freed" if dry else "freed"
     of_images = f", {counted(len(collected.blobs), *_BLOB)}" if collected.blobs else ""
     paths = counted(len(collected.paths), "path")
-    voice.say(f"✔ {paths}{of_images}, {collected.freed / _MEGABYTE:.1f} MB {outcome}")
+    left = f", {collected.unfinished} that killed commands had left" if collected.unfinished else ""
+    voice.say(f"✔ {paths}{left}{of_images}, {collected.freed / _MEGABYTE:.1f} MB {outcome}")
     return 0
 
 

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from esker.declare.adopt.found import Project, Spec
 
-__all__ = ["Adopted", "joined"]
+__all__ = ["MOST_TOLD", "Adopted", "joined"]
 
 _CONDA = ("pixi.toml", "environment.yml", "environment.yaml")
-_MOST_TOLD = 8
+MOST_TOLD = 50
+"""Lines about one file: one that has more is hardly what its name says."""
 _MOST_NAMED = 3
 _PORT = re.compile(r"\$(?:\{PORT\b|PORT\b)")
 
@@ -51,8 +52,11 @@ class Adopted(NamedTuple):
     """A line for each thing that was not taken."""
 
 
-def joined(founds: Iterable[Found]) -> Adopted:
-    """Return what to take of the files that were found, given in their order of precedence."""
+def joined(founds: Iterable[Found], most: int | None = MOST_TOLD) -> Adopted:
+    """Return what to take of the files that were found, given in their order of precedence.
+
+    Of one file, at most so many things that are left out are told, and the others counted; None means all.
+    """
     every = _one_port(_without_wheels(_without_second_tools(_without_alternatives(list(founds)))))
     services = next(((each.services, each.file) for each in every if each.services), (MappingProxyType({}), ""))
     return Adopted(
@@ -66,7 +70,7 @@ def joined(founds: Iterable[Found]) -> Adopted:
         services=services,
         port=next(iter(_with_port(services[0])), None),
         taken=tuple(_taken(each) for each in every if each.declares and not each.project),
-        left_out=tuple(line for each in every for line in _few(each)),
+        left_out=tuple(line for each in every for line in _few(each, most)),
     )
 
 
@@ -189,8 +193,8 @@ def _taken(found: Found) -> str:
     return f"{found.file}{also}: {', '.join(parts)}"
 
 
-def _few(found: Found) -> list[str]:
+def _few(found: Found, most: int | None) -> list[str]:
     """Return the first lines about what is left out of a file, and how many more there are."""
     lines = list(dict.fromkeys(found.left_out))
-    first, others = abridged(lines, _MOST_TOLD)
-    return [*first, *([f"{found.file}: {others} more things are left out"] if others else [])]
+    first, others = abridged(lines, len(lines) if most is None else most)
+    return [*first, *([f"{found.file}: {others} more things are left out (-v shows them all)"] if others else [])]

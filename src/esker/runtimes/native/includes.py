@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.declare import trust
 from esker.declare.edit import with_include
 from esker.declare.load import environment_name, load
-from esker.declare.vendor import checked_address, copied, fetched, included_as, name_of, origin_of
+from esker.declare.vendor import checked_address, copied, fetched, included_as, is_as_fetched, name_of, origin_of
 from esker.formats.git_address import Address, is_local
 from esker.formats.manifest import IncludedDirectory
 from esker.lock.compose import check_upgradable
@@ -43,6 +43,8 @@ class Upgraded(NamedTuple):
     """The included environments that are merged otherwise than before, lowest layer first."""
     unread: tuple[str, ...] = ()
     """Those that nothing is known of, because they are on FloxHub."""
+    put_back: tuple[str, ...] = ()
+    """The copies of environments in git repositories that somebody has changed, and that are as they were fetched."""
 
 
 def add(
@@ -74,29 +76,34 @@ def add(
 def upgrade(project: str, manifest: str, names: Sequence[str], settings: Settings, *, progress: Progress) -> Upgraded:
     """Merge included environments as they are locked now, all of them if none is named.
 
-    Copies of environments in git repositories are fetched again first. Raises NotFound for a name that is not included.
+    Copies of environments in git repositories are fetched again first, also to replace what somebody has changed in
+    them. Raises NotFound for a name that is not included.
     """
     trust.check(project, settings)
+    put_back = []
     declaration = load(project, manifest=manifest, alone=True)
     check_upgradable(declaration, names)
     with ExitStack() as copies:
         for included in _directories(project, manifest):
             origin = origin_of(project, included.dir)
-            if origin is None or (names and _name(project, included) not in names):
+            if origin is None or (names and (included.name or origin[0]) not in names):
                 continue
             place, known = origin
             address = Address(known.repository, known.revision, known.directory)
             progress.begin(f"Fetching {known.repository}")
             copy = fetched(address, project, settings)
             progress.end()
-            if copy.origin != known:
-                copies.enter_context(copied(project, place, copy))
+            if copy.origin == known:
+                if is_as_fetched(project, place, copy):
+                    continue
+                put_back.append(included_as(place))
+            copies.enter_context(copied(project, place, copy))
         renewed = Renewed(includes=tuple(names))
         made = change(project, Texts(), settings, before=manifest, renewed=renewed, progress=progress)
     before, after = _included(made.before), _included(made.after)
     changed = tuple(each.name for each in after if each not in before)
     unread = tuple(each.name for each in after if not names and not isinstance(each.descriptor, IncludedDirectory))
-    return Upgraded(made, changed, unread)
+    return Upgraded(made, changed, unread, tuple(put_back))
 
 
 def _directories(project: str, manifest: str) -> Iterator[IncludedDirectory]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.declare import project_directory
@@ -90,6 +91,8 @@ class Container(NamedTuple):
     """When its last health check ended, as the engine writes it."""
     last_change: float = 0.0
     """When the engine last created, started or ended it, by the engine's clock."""
+    stop_signal: str = "SIGTERM"
+    """What the engine asks it to end with."""
     is_podmans: bool = False
     """Whether the engine is Podman."""
 
@@ -155,6 +158,7 @@ def _container(record: Mapping[str, Any]) -> Container:
         check=None if status in {None, "none"} else _check(record["Config"].get("Healthcheck") or {}),
         last_change=max(_moment(str(each or "")) or 0.0 for each in _moments(record)),
         checked=str(last.get("End", "")),
+        stop_signal=_signal_name(str(record["Config"].get("StopSignal") or "SIGTERM")),
         is_podmans=_PODMAN in ((record.get("HostConfig") or {}).get("Annotations") or {}).items(),
     )
 
@@ -162,6 +166,14 @@ def _container(record: Mapping[str, Any]) -> Container:
 def _problem(result: Mapping[str, Any]) -> str:
     """Return what a health check that failed has printed, else its exit status."""
     return str(result.get("Output") or "").strip() or f"its check ended with status {result.get('ExitCode')}"
+
+
+def _signal_name(text: str) -> str:
+    """Return the name of a signal that an engine gives by its name or by its number; any other text as it is."""
+    try:
+        return signal.Signals(int(text)).name
+    except ValueError:
+        return text
 
 
 def _moments(record: Mapping[str, Any]) -> tuple[object, ...]:

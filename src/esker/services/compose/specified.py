@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from esker.errors import ServiceError
 from esker.services.chamber import unknown_service
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from esker.activate.compose.project import ComposeProject
     from esker.declare.declaration import ComposeTable, JoinedCondition
 
-__all__ = ["specify_containers"]
+__all__ = ["published_host", "specify_containers"]
+
+_LOOPBACKS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nothing is bound to them here
+"""How a client on the engine's own machine reaches what is published at every address."""
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
@@ -75,6 +79,24 @@ def specify_containers(project: ComposeProject, table: ComposeTable | None) -> d
         )
         for name, service in chosen.items()
     }
+
+
+def published_host(service: ComposeService, engine: str = "") -> str | None:
+    """Return the host at which the ports of a service can be reached; None if it has no ports, or several hosts.
+
+    `engine` is DOCKER_HOST, which may name an engine of another machine.
+    """
+    try:
+        address = urlsplit(engine)
+        elsewhere = address.hostname if address.scheme in {"tcp", "ssh"} else None
+    except ValueError:
+        elsewhere = None
+    places = {(elsewhere if port.host_ip in _LOOPBACKS else None) or _reached(port.host_ip) for port in service.ports}
+    return places.pop() if len(places) == 1 else None
+
+
+def _reached(address: str) -> str:
+    return _LOOPBACKS.get(address, address)
 
 
 def _ports(project: ComposeProject, name: str, variables: Mapping[str, int]) -> dict[str, int]:

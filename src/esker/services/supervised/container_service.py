@@ -7,11 +7,13 @@ before, because somebody has started it by hand, is used as it is and never stop
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 from esker.errors import ServiceError, ServiceFailed
+from esker.services.chamber import Killed
 from esker.services.compose.claims import check_ports
 from esker.services.compose.container import paused
 from esker.services.supervised.podman_checks import PodmanChecks
@@ -31,6 +33,7 @@ __all__ = ["ContainerService"]
 
 _SETTLED = 0.1
 """A container without a health check is ready once it has run for this many seconds."""
+_KILLED = 128 + signal.SIGKILL
 _UNTOLD = 2.0
 """After so many seconds without an event we look at a container that a start waits for: its engine may tell none."""
 
@@ -273,16 +276,27 @@ class ContainerService(Service):
             hint=self.advice,
         )
 
-    async def _end(self, grace: float) -> None:
+    async def _end(self, grace: float) -> Killed | None:
         container = self.container
         if container is None or not self.is_ours:
-            return  # it was not started, or it ran before, and its owner stops it
+            return None  # it was not started, or it ran before, and its owner stops it
+        begun = time.monotonic()
         try:
             await self._engine.stop(container, grace)
         except ServiceError as error:
             message = f"the container of `{self.spec.name}` cannot be stopped: {error.message}"
             raise ServiceError(message, hint=error.hint) from error
         self._engine.forget(container)
+        given = round(grace)  # as the engine counts
+        return await self._killed(container, given) if 0 < given <= time.monotonic() - begun else None
+
+    async def _killed(self, container: Container, seconds: int) -> Killed | None:
+        """Return how a container was killed after its `seconds`, if it was; an engine does not say so by itself."""
+        with suppress(ServiceError):  # it has stopped all the same
+            for ended in await self._engine.inspect(container.id):
+                if ended.exit_code == _KILLED:
+                    return Killed(service=self.spec.name, signal=ended.stop_signal, seconds=seconds)
+        return None
 
     def _hurry(self, grace: float) -> None:
         if self.container is not None and self.is_ours:

@@ -16,6 +16,7 @@ from esker.host.interruption import plain
 from esker.services import graph, received, status
 from esker.services.chamber import (
     START_SECONDS,
+    Killed,
     Leased,
     ServiceUser,
     Stopped,
@@ -50,7 +51,10 @@ _ENDLESS = 1e8
 _PAUSE = 0.1
 _MOST = 1_000_000_000
 """The greatest limit in seconds, and the most lines of a log, that a caller may give; the system allows more."""
-_STOPPED = {"ServiceUser": lambda given: received.record(ServiceUser, given, {"ServiceUser.pid": received.pid})}
+_STOPPED = {
+    "ServiceUser": lambda given: received.record(ServiceUser, given, {"ServiceUser.pid": received.pid}),
+    "Killed": lambda given: received.record(Killed, given, {}),
+}
 
 
 class Surroundings(NamedTuple):

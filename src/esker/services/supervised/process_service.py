@@ -19,6 +19,7 @@ from esker.services.supervised.service import LOG_LINES, Service
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from esker.services.chamber import Killed
     from esker.services.specification import ServiceSpec
     from esker.services.supervised.children import Child, Children
     from esker.services.supervised.programs import RunContext
@@ -53,8 +54,8 @@ class ProcessService(Service):
     def _prepare(self) -> None:
         self._programs = Programs(self._children, self.spec, self.context, self.log)
 
-    async def _end(self, grace: float) -> None:
-        await self._programs.end(grace, self.spec.shutdown)
+    async def _end(self, grace: float) -> Killed | None:
+        return await self._programs.end(grace, self.spec.shutdown)
 
     def _hurry(self, grace: float) -> None:
         self._programs.hurry(grace)

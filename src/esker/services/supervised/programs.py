@@ -17,6 +17,7 @@ from esker.errors import ServiceError, ServiceFailed
 from esker.host.causes import remedy
 from esker.host.process import find_program
 from esker.host.spawn import Identity, Program, SpawnRefused
+from esker.services.chamber import Killed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,13 +138,14 @@ class Programs:
         self._deadline = min(self._deadline, asyncio.get_running_loop().time() + seconds)
         self._children.wake()
 
-    async def end(self, grace: float, shutdown: str | None = None) -> None:
+    async def end(self, grace: float, shutdown: str | None = None) -> Killed | None:
         """End every process of the service by the `shutdown` command or a signal; kill them after `grace` seconds.
 
-        Raises ServiceFailed if a process does not end even when it is killed.
+        Returns how it was asked if it was killed. Raises ServiceFailed if a process does not end even then.
         """
         loop = asyncio.get_running_loop()
-        self._deadline = loop.time() + grace
+        begun, killed = loop.time(), None
+        self._deadline = begun + grace
         asked = bool(shutdown) and bool(self.members()) and await self._shut_down(shutdown or "")
         signalled: set[int] = set()
         number = signal.Signals[self._spec.stop_signal]
@@ -159,10 +161,14 @@ class Programs:
                 number, asked = signal.SIGTERM, False  # what the program left behind may ignore the special signal
                 signalled.clear()
             if late >= 0:
+                seconds = round(self._deadline - begun, 1)
+                by = None if shutdown and not signalled else number.name
+                killed = killed or Killed(service=self._spec.name, signal=by, seconds=seconds)
                 self._children.kill(members)
             elif not asked:
                 self._children.signal(members, number, signalled)
             await self._children.change(-late if late < 0 else 0.1)
+        return killed if killed and killed.seconds else None  # without any grace it was not asked
 
     async def _shut_down(self, command: str) -> bool:
         """Run the service's shutdown command; return whether it succeeded before the deadline."""

@@ -1,9 +1,9 @@
 """The supervisor's process: its socket, the requests that come in there, and its end.
 
-The process ends when no service runs and no request is open. It decides that while it holds the record's flock. A
-client that looks for a supervisor holds the same flock until the supervisor has greeted it, so no client can connect
-to a supervisor that is about to end. The client that starts a supervisor passes the flock on to it: the supervisor has
-it from its beginning until it has greeted that client.
+The process ends when every service is stopped, nothing holds one and no request is open. It decides that while it holds
+the record's flock. A client that looks for a supervisor holds the same flock until the supervisor has greeted it, so no
+client can connect to a supervisor that is about to end. The client that starts a supervisor passes the flock on to it:
+the supervisor has it from its beginning until it has greeted that client.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class _Server:
             asyncio.get_running_loop().call_later(_WATCH, self._watch)
 
     def _consider_end(self) -> None:
-        """End if no service runs and no request is open; if a client is looking for us right now, ask again later."""
+        """End if nothing is left to do; if a client is looking for us right now, ask again later."""
         if self._end.is_set():
             return
         if self._busy or not self._supervisor.idle:

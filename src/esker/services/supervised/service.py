@@ -22,6 +22,7 @@ from esker.services.supervised.programs import RunContext
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
+    from esker.services.chamber import Killed
     from esker.services.specification import ServiceSpec
     from esker.services.states import Health, State
 
@@ -61,6 +62,8 @@ class Service(ABC):
         self.restarts = 0
         self.remark: str | None = None
         """What a person may not expect of how it has ended."""
+        self.killed: Killed | None = None
+        """How it was killed by the last stop, if that had to."""
         self.started_at: float | None = None
         self._begun = 0.0
         self._notify = notify
@@ -72,8 +75,11 @@ class Service(ABC):
         """Run the service until it completes; raise ServiceFailed if it fails."""
 
     @abstractmethod
-    async def _end(self, grace: float) -> None:
-        """End what runs of the service within `grace` seconds; raise EskerError if that fails."""
+    async def _end(self, grace: float) -> Killed | None:
+        """End what runs of the service within `grace` seconds, and return how it was killed if it had to be.
+
+        Raises EskerError if it does not end.
+        """
 
     @abstractmethod
     def _hurry(self, grace: float) -> None:
@@ -192,6 +198,7 @@ class Service(ABC):
         elif self.state == "Stopped":
             return
         else:
+            self.killed = None
             self._become("Terminating")  # before the first await, so that nobody still takes it for running
             if self._life:
                 self._life.cancel()  # before the first await, so that the task cannot set another state
@@ -203,7 +210,7 @@ class Service(ABC):
             with suppress(asyncio.CancelledError):
                 await self._life
         try:
-            await self._end(grace)
+            self.killed = await self._end(grace)
         except EskerError as error:
             self.failure = self._failed(error.message, error.hint)
             self._become("Error")

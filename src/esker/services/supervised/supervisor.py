@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import accounts, files, process_table
+from esker.host.frozen_dataclass import as_dict
 from esker.services import graph
 from esker.services.status import ServiceStatus
 from esker.services.supervised import conditions, failed_starts, identity, protocol
@@ -80,7 +81,7 @@ class Supervisor:
 
     @property
     def idle(self) -> bool:
-        """Whether no service runs, nothing is being stopped, and nobody holds a service or attends."""
+        """Whether every service is stopped, nobody holds one, and nobody attends; one that has completed is not."""
         stopped = all(service.state == "Stopped" for service in self.services.values())
         return stopped and not self._stops and not self._holds.held() and not self._holds.attended
 
@@ -279,7 +280,7 @@ class Supervisor:
         await self._until(fulfilled)
 
     async def stop(self, names: Iterable[str], caller: int, *, force: bool = False) -> dict[str, object]:
-        """Stop services, even if in use; return which stopped, which did not run, and which processes used them.
+        """Stop services, even if in use; return which stopped or did not run, how, and which processes used them.
 
         Containers that somebody else has started are left running unless this uses `force`. Raises ServiceFailed if
         one could not be stopped, after the others have.
@@ -312,6 +313,7 @@ class Supervisor:
             "left": left,
             "not_running": [name for name in names if name not in stopped],
             "users": users,
+            "killed": [as_dict(killed) for name in stopped if (killed := self.services[name].killed)],
         }
 
     def release(self) -> asyncio.Task[None]:
