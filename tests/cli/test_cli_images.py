@@ -125,6 +125,21 @@ def test_the_standard_output(locked, esker, tmp_path):
     assert piped.stdout == (tmp_path / "a.tar").read_bytes()
 
 
+def test_a_pipe_that_has_a_name(locked, esker, environ, tmp_path):
+    """It gets the archive and stays, and so does a device: neither is replaced by a file."""
+    directory = locked()
+    esker("containerize", "-f", tmp_path / "a.tar")
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-m", "esker", "containerize", "-f", tmp_path / "pipe"]
+    with subprocess.Popen(command, cwd=directory, env=environ, stderr=subprocess.PIPE) as process:
+        assert (tmp_path / "pipe").read_bytes() == (tmp_path / "a.tar").read_bytes()
+        process.communicate()
+    assert (process.returncode, (tmp_path / "pipe").is_fifo()) == (0, True)
+    command[-1] = "/dev/stdout"
+    piped = subprocess.run(command, cwd=directory, env=environ, capture_output=True, check=True)
+    assert piped.stdout == (tmp_path / "a.tar").read_bytes()
+
+
 def test_an_engine(locked, esker, tmp_path):
     """Without a file the engine on PATH loads the image; one that refuses is quoted."""
     locked()
@@ -180,6 +195,15 @@ def test_a_system_that_the_image_is_not_for(locked, esker):
     assert done.status == 1
     assert f"the image is not for `{OTHER}`" in done.err
     assert SYSTEM in done.err
+
+
+def test_a_system_that_is_not_locked(locked, esker):
+    """An image for it would have none of the packages."""
+    locked(f'systems = ["{OTHER}"]\n')
+    done = esker("image", "build")
+    assert done.status == 1
+    assert f"the environment is not locked for `{OTHER}`, which `systems` of [plugins.esker.image] names" in done.err
+    assert f"add `{OTHER}` to `options.systems`" in done.err
 
 
 def test_what_is_in_it_and_why(locked, esker):
@@ -383,10 +407,16 @@ def test_a_bill_of_materials_that_the_registry_refuses(locked, esker):
         (("image", "inspect", "nowhere"), "there is no directory or file `nowhere`, and no registry is named"),
         (("image", "push"), "is no name that an image can be pushed to"),
         (("image", "build", "--label", "a"), "`a` is not a label"),
+        (("image", "build", "--label", "a b=c"), "`a b` cannot be the name of a label"),
+        (("containerize", "--label", f"a=ghp_{'x' * 36}"), "the label `a` holds a token of GitHub, which everybody"),
         (("image", "build", "--tag", "a b"), "is not the name of an image"),
+        (("image", "build", "--tag", ""), "`--tag` names no tag"),
+        (("containerize", "--tag", "a", "--tag", "b"), "`--tag a` and `--tag b`: an image is given one tag at a time"),
         (("image", "biuld"), "there is no command `image biuld`"),
         (("image", "build", "--layout", "app"), "holds something that is no OCI layout"),
         (("containerize", "-f", "nowhere/x"), "`nowhere/x` cannot be written"),
+        (("containerize", "-f", "app"), "`app` cannot be written"),
+        (("containerize", "-f", ""), "`` cannot be written"),
     ],
 )
 def test_refusals(locked, esker, arguments, message):
