@@ -253,6 +253,38 @@ def test_a_damaged_image(locked, esker, tmp_path):
     assert digest in done.err
 
 
+def test_a_blob_that_was_damaged_on_this_machine(locked, esker, tmp_path):
+    """A registry refuses it, the error names the way out, and after that the same push succeeds."""
+    locked()
+    image = built(esker)
+    digest = image["images"][0]["layers"][0]["digest"]
+    blob = tmp_path / "store-root/images/blobs" / digest.replace(":", "/")
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    blob.write_bytes(data)
+    built(esker, "--layout", tmp_path / "layout")
+    done = esker("image", "verify", tmp_path / "layout")
+    assert "if it is damaged again, so is what this machine keeps: esker store verify --repair" in done.err
+    with FakeRegistry() as registry:
+        done = esker("image", "push", f"{registry.host}/app:1")
+        assert done.status == 1
+        assert "esker store verify --repair; then push again" in done.err
+        done = esker("store", "verify")
+        assert done.status == 1
+        assert f"damaged blobs of images: `{blob}`: its contents have changed" in done.err
+        assert "then build the image again" in done.err
+        assert [each["path"] for each in json.loads(esker("store", "verify", "--json").out)] == [str(blob)]
+        done = esker("store", "verify", "--repair")
+        assert done.status == 0
+        assert f"✔ deleted `{blob}`" in done.err
+        assert esker("store", "verify").status == 0
+        assert pushed(esker, f"{registry.host}/app:1")["changed"]
+        assert esker("image", "verify", f"{registry.host}/app:1").status == 0
+        registry.blobs["app", digest] = b"other"
+        done = esker("image", "verify", f"{registry.host}/app:1")
+        assert "once the damaged blobs are deleted in the registry, push the image again" in done.err
+
+
 def test_a_bill_of_materials(locked, esker):
     """`sbom` prints what the lock says of each package."""
     locked()

@@ -40,6 +40,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS = 5
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+_WRONG_DIGEST = "DIGEST_INVALID"
+"""OCI's word for a blob that is not what its digest says."""
 _SHOWN = 200
 """Characters of a registry's own words that a message has."""
 
@@ -174,6 +176,8 @@ class Registry:
             hint = f"{may}: docker login {self.host}"
         elif answer.status == _NOT_FOUND:
             hint = "check the name, the tag and the digest"
+        elif words.startswith(_WRONG_DIGEST):
+            hint = "a blob may have been damaged on this machine: esker store verify --repair; then push again"
         return RegistryError(f"{what}{f', {words}' if words else ''}", hint=hint, status=answer.status)
 
 
