@@ -215,6 +215,7 @@ def test_what_is_in_it_and_why(locked, esker):
     assert "HOMELY=/opt/esker/env/x  ([vars])" in done.out
     assert "DEBUG is not in the image  (taken out by [plugins.esker.image.vars])" in done.out
     assert "app/secret is not in the image  (git does not track it)" in done.out
+    assert "FLOX_ENV_PROJECT=/  (there is no `working-dir` of [containerize.config])" in done.out
     assert "conda/one 1.0" in done.out
     assert "Not in the image, because git does not track it: `app/secret`" in done.err
     record = json.loads(esker("image", "inspect", "--json").out)

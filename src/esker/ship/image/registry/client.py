@@ -172,7 +172,8 @@ class Registry:
         what = f"`{self.host}` refused `{request.method} {urlsplit(request.target).path}`: {answer.status}"
         hint = None
         if answer.status in {_UNAUTHORIZED, _FORBIDDEN}:
-            may = "this login may not do that" if self._authentication.is_logged_in else "there is no login for it"
+            refused = "log in again" if answer.status == _UNAUTHORIZED else "this login may not do that"
+            may = refused if self._authentication.is_logged_in else "there is no login for it"
             hint = f"{may}: docker login {self.host}"
         elif answer.status == _NOT_FOUND:
             hint = "check the name, the tag and the digest"
