@@ -125,6 +125,21 @@ def test_the_standard_output(locked, esker, tmp_path):
     assert piped.stdout == (tmp_path / "a.tar").read_bytes()
 
 
+def test_a_pipe_that_has_a_name(locked, esker, environ, tmp_path):
+    """It gets the archive and stays, and so does a device: neither is replaced by a file."""
+    directory = locked()
+    esker("containerize", "-f", tmp_path / "a.tar")
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-m", "esker", "containerize", "-f", tmp_path / "pipe"]
+    with subprocess.Popen(command, cwd=directory, env=environ, stderr=subprocess.PIPE) as process:
+        assert (tmp_path / "pipe").read_bytes() == (tmp_path / "a.tar").read_bytes()
+        process.communicate()
+    assert (process.returncode, (tmp_path / "pipe").is_fifo()) == (0, True)
+    command[-1] = "/dev/stdout"
+    piped = subprocess.run(command, cwd=directory, env=environ, capture_output=True, check=True)
+    assert piped.stdout == (tmp_path / "a.tar").read_bytes()
+
+
 def test_an_engine(locked, esker, tmp_path):
     """Without a file the engine on PATH loads the image; one that refuses is quoted."""
     locked()
@@ -182,6 +197,15 @@ def test_a_system_that_the_image_is_not_for(locked, esker):
     assert SYSTEM in done.err
 
 
+def test_a_system_that_is_not_locked(locked, esker):
+    """An image for it would have none of the packages."""
+    locked(f'systems = ["{OTHER}"]\n')
+    done = esker("image", "build")
+    assert done.status == 1
+    assert f"the environment is not locked for `{OTHER}`, which `systems` of [plugins.esker.image] names" in done.err
+    assert f"add `{OTHER}` to `options.systems`" in done.err
+
+
 def test_what_is_in_it_and_why(locked, esker):
     """`inspect` says of each variable why it is there or not, and which files stayed here."""
     directory = locked('vars = { DEBUG = false }\n[vars]\nDEBUG = "1"\nHOMELY = "$FLOX_ENV/x"\n')
@@ -191,6 +215,7 @@ def test_what_is_in_it_and_why(locked, esker):
     assert "HOMELY=/opt/esker/env/x  ([vars])" in done.out
     assert "DEBUG is not in the image  (taken out by [plugins.esker.image.vars])" in done.out
     assert "app/secret is not in the image  (git does not track it)" in done.out
+    assert "FLOX_ENV_PROJECT=/  (there is no `working-dir` of [containerize.config])" in done.out
     assert "conda/one 1.0" in done.out
     assert "Not in the image, because git does not track it: `app/secret`" in done.err
     record = json.loads(esker("image", "inspect", "--json").out)
@@ -227,6 +252,38 @@ def test_a_damaged_image(locked, esker, tmp_path):
     done = esker("image", "verify", tmp_path / "layout")
     assert done.status == 1
     assert digest in done.err
+
+
+def test_a_blob_that_was_damaged_on_this_machine(locked, esker, tmp_path):
+    """A registry refuses it, the error names the way out, and after that the same push succeeds."""
+    locked()
+    image = built(esker)
+    digest = image["images"][0]["layers"][0]["digest"]
+    blob = tmp_path / "store-root/images/blobs" / digest.replace(":", "/")
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    blob.write_bytes(data)
+    built(esker, "--layout", tmp_path / "layout")
+    done = esker("image", "verify", tmp_path / "layout")
+    assert "if it is damaged again, so is what this machine keeps: esker store verify --repair" in done.err
+    with FakeRegistry() as registry:
+        done = esker("image", "push", f"{registry.host}/app:1")
+        assert done.status == 1
+        assert "esker store verify --repair; then push again" in done.err
+        done = esker("store", "verify")
+        assert done.status == 1
+        assert f"damaged blobs of images: `{blob}`: its contents have changed" in done.err
+        assert "then build the image again" in done.err
+        assert [each["path"] for each in json.loads(esker("store", "verify", "--json").out)] == [str(blob)]
+        done = esker("store", "verify", "--repair")
+        assert done.status == 0
+        assert f"✔ deleted `{blob}`" in done.err
+        assert esker("store", "verify").status == 0
+        assert pushed(esker, f"{registry.host}/app:1")["changed"]
+        assert esker("image", "verify", f"{registry.host}/app:1").status == 0
+        registry.blobs["app", digest] = b"other"
+        done = esker("image", "verify", f"{registry.host}/app:1")
+        assert "once the damaged blobs are deleted in the registry, push the image again" in done.err
 
 
 def test_a_bill_of_materials(locked, esker):
@@ -383,10 +440,16 @@ def test_a_bill_of_materials_that_the_registry_refuses(locked, esker):
         (("image", "inspect", "nowhere"), "there is no directory or file `nowhere`, and no registry is named"),
         (("image", "push"), "is no name that an image can be pushed to"),
         (("image", "build", "--label", "a"), "`a` is not a label"),
+        (("image", "build", "--label", "a b=c"), "`a b` cannot be the name of a label"),
+        (("containerize", "--label", f"a=ghp_{'x' * 36}"), "the label `a` holds a token of GitHub, which everybody"),
         (("image", "build", "--tag", "a b"), "is not the name of an image"),
+        (("image", "build", "--tag", ""), "`--tag` names no tag"),
+        (("containerize", "--tag", "a", "--tag", "b"), "`--tag a` and `--tag b`: an image is given one tag at a time"),
         (("image", "biuld"), "there is no command `image biuld`"),
         (("image", "build", "--layout", "app"), "holds something that is no OCI layout"),
         (("containerize", "-f", "nowhere/x"), "`nowhere/x` cannot be written"),
+        (("containerize", "-f", "app"), "`app` cannot be written"),
+        (("containerize", "-f", ""), "`` cannot be written"),
     ],
 )
 def test_refusals(locked, esker, arguments, message):

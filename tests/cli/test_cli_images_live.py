@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 import time
 
 import pytest
@@ -156,6 +158,38 @@ def test_an_image_from_the_lock_to_a_healthy_container(project, esker, index, do
         docker("pull", target)
         pulled = docker.said(target, "python", "-c", "import saying; print(saying.WORD)")
         assert pulled == "hello"
+
+
+def test_the_command_makes_the_same_bytes_elsewhere(project, environ, esker, index, channel, tmp_path):
+    """Of another directory, with another date, home, user, umask, language and store, and without a lock of the image.
+
+    Conda's Python compiles the wheel's modules and the project's each time.
+    """
+    from tests.support import image_tools
+
+    write_served(project, index, channel)
+    directory = tmp_path / "project"
+    done = esker("lock")
+    assert done.status == 0, done.err
+    (library,) = (image_tools.ROOT.path() / "usr/lib").glob("*-linux-gnu/faketime/libfaketimeMT.so.1")
+    other = {"HOME": str(tmp_path / "other"), "ESKER_STORE": str(tmp_path / "other/store"), "TZ": "Asia/Tokyo"}
+    other |= {"LANG": "C", "PYTHONHASHSEED": "2", "LD_PRELOAD": str(library), "FAKETIME": "@2031-05-06 07:08:09"}
+    as_other = ["unshare", "--user", "--map-user=1234", "--map-group=1234"]
+    command = [sys.executable, "-m", "esker", "containerize", "-f", "-"]
+    asked = [*as_other, sys.executable, "-c", "import os, time; print(time.localtime().tm_year, os.getuid())"]
+    assert subprocess.run(asked, env=environ | other, capture_output=True, check=True).stdout == b"2031 1234\n"
+
+    def written(place, umask, variables, *prefix):
+        done = subprocess.run(
+            [*prefix, *command], cwd=place, env=environ | variables, umask=umask, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout, (place / ".flox/image.lock").read_bytes()
+
+    elsewhere = tmp_path / "elsewhere" / "another"
+    shutil.copytree(directory, elsewhere, symlinks=True, ignore=shutil.ignore_patterns("cache", "run", "log"))
+    (tmp_path / "other").mkdir()
+    assert written(directory, 0o022, {}) == written(elsewhere, 0o077, other, *as_other)
 
 
 def test_podman_runs_it_healthy(project, esker, index, channel):

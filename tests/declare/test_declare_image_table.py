@@ -40,6 +40,14 @@ def checked(text):
             "two layers are named `a`",
             "rename",
         ),
+        *(
+            (
+                f'layers = [{{ name = "{name}", packages = ["x"] }}]',
+                f"`{name}` is the name of a layer that images have by themselves",
+                "choose another name",
+            )
+            for name in ("configuration", "application", "esker", "small packages", "small packages 2", "base 1")
+        ),
         (
             'layers = [{ name = "a", packages = ["x"] }, { name = "b", packages = ["x"] }]',
             "`x` is in the layer `a` already",

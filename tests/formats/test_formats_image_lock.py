@@ -30,7 +30,7 @@ INPUTS = st.builds(
 
 @settings(deadline=None)
 @given(
-    st.lists(LAYERS, max_size=4),
+    st.lists(LAYERS, max_size=4, unique_by=lambda each: each.key),
     st.lists(INPUTS, max_size=4, unique_by=lambda each: (each.kind, each.name, each.platform)),
 )
 def test_what_is_written_is_read(layers, inputs):
@@ -53,6 +53,8 @@ LAYER = {
     "size": 5,
     "diff-id": f"sha256:{'2' * 64}",
 }
+OTHERS = ({"digest": f"sha256:{'3' * 64}"}, {"size": 6}, {"diff-id": f"sha256:{'3' * 64}"})
+"""What a merge may leave of the same layer."""
 INPUT = {"kind": "python", "name": "cpython", "platform": "", "url": "https://files.example/python.tar.gz", "hash": "x"}
 
 
@@ -70,9 +72,17 @@ INPUT = {"kind": "python", "name": "cpython", "platform": "", "url": "https://fi
         json.dumps({"version": 1, "layers": [{**LAYER, "size": -1}]}),
         json.dumps({"version": 1, "layers": [{**LAYER, "more": 1}]}),
         json.dumps({"version": 1, "inputs": [INPUT, INPUT]}),
+        *(json.dumps({"version": 1, "layers": [LAYER, {**LAYER, **other}]}) for other in OTHERS),
     ],
 )
 def test_what_is_no_lock_is_refused(text):
-    """A missing key, one too many, a value of another type and an input that is locked twice are errors of the file."""
-    with pytest.raises(InvalidLock, match=r"image\.lock: (not a lock of an image|an input is locked twice)"):
+    """A missing key, one too many, a value of another type, and what is locked twice are errors of the file."""
+    expected = r"image\.lock: (not a lock of an image|an input is locked twice|the layer `base` is locked twice)"
+    with pytest.raises(InvalidLock, match=expected):
         parse(text.encode(), "image.lock")
+
+
+def test_a_layer_of_two_platforms_is_locked_for_each():
+    """It is the same blob, so nothing contradicts."""
+    layers = [LAYER, {**LAYER, "platform": "linux/arm64"}]
+    assert len(parse(json.dumps({"version": 1, "layers": layers}).encode(), "image.lock").layers) == 2

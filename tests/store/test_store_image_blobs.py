@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from hashlib import sha256
 
 import pytest
 
@@ -53,6 +54,30 @@ def blob(store, name, written=0.0, size=100):
         file.write(bytes(size))
     os.utime(path, (written, written))
     return f"sha256:{name}"
+
+
+def test_a_blob_that_has_changed_is_found_and_deleted(store):
+    """One that is being written is none yet, and what is as its name says stays."""
+    good, bad = sha256(bytes(100)).hexdigest(), "0" * 64
+    for name in (good, bad, ".new.tmp"):
+        blob(store, name)
+    [found] = image_blobs.damaged(store)
+    assert found.path.endswith(bad)
+    assert found.reason == f"its contents have changed: its digest is sha256:{good}"
+    image_blobs.discard(store, [found.path, found.path])
+    assert {os.path.basename(each.path) for each in image_blobs.blobs(store)} == {good, ".new.tmp"}
+    assert image_blobs.damaged(store) == []
+
+
+def test_a_blob_that_cannot_be_read_is_damaged(store):
+    """Nobody can tell whether it is whole; a pipe in its place is not waited for."""
+    blob(store, "1" * 64)
+    place = f"{image_blobs.directory(store.root)}/sha256/{'0' * 64}"
+    os.mkfifo(place)
+    first, second = image_blobs.damaged(store)
+    assert (first.path, first.reason) == (place, "it cannot be read: it is not a regular file")
+    image_blobs.discard(store, [first.path, second.path])
+    assert image_blobs.blobs(store) == []
 
 
 def keep(store, lock, **images):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 
 from esker.cli.arguments import add_directory, add_python_downloads
@@ -11,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from esker.cli.arguments import Parser
     from esker.cli.voice import Voice
@@ -36,10 +38,27 @@ _MOST_PATHS = 5
 _TABLE = "In `vars` of [plugins.esker.image]"
 
 
+class _Tag(argparse.Action):
+    """The one tag of an image: of two, the last would win in silence, and an empty one would be `latest`."""
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: Namespace, values: Any, _option: str | None = None
+    ) -> None:
+        """Keep the tag; raises UsageError for a second or an empty one."""
+        if not values:
+            raise UsageError("`--tag` names no tag", hint=f"name one, or leave it out for `{LATEST}`")
+        if getattr(namespace, self.dest) is not None:
+            raise UsageError(
+                f"`--tag {getattr(namespace, self.dest)}` and `--tag {values}`: an image is given one tag at a time",
+                hint="call it once for each tag; what has not changed is neither made nor sent again",
+            )
+        setattr(namespace, self.dest, values)
+
+
 def add_options(parser: Parser) -> None:
     """Add the options that say which image is made of which project."""
     add_directory(parser)
-    parser.add_argument("--tag", metavar="TAG", help="the image's tag (default: latest)")
+    parser.add_argument("--tag", metavar="TAG", action=_Tag, help="the image's tag (default: latest)")
     parser.add_argument(
         "--label", metavar="KEY=VALUE", action="append", default=[], help="add a label; may be given several times"
     )
@@ -164,10 +183,14 @@ def _services(declaration: Declaration) -> Callable[[str, Mapping[str, int]], Se
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:
+    from esker.ship.content.container_config import label_name
+    from esker.ship.content.secrets import refuse_forms
+
     labels = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name or "\0" in pair:
             raise UsageError(f"`{pair}` is not a label", hint="write it as --label NAME=VALUE")
-        labels[name] = value
+        refuse_forms(f"the label `{name}`", value)
+        labels[label_name(name)] = value
     return labels

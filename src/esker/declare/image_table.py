@@ -5,6 +5,7 @@ The types are the schema, as in `declaration`. What OCI has words for stands in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Annotated, Any, Literal
@@ -21,6 +22,8 @@ __all__ = ["ImageHealthCheck", "ImageLayer", "ImageTable"]
 Pause = Annotated[float, Parsed(notations.pause, str, '"10s"')]
 Place = Annotated[str, Parsed(image_notations.image_place)]
 Tracked = Annotated[str, Parsed(image_notations.tracked)]
+_OF_ESKER = re.compile(r"configuration|application|esker|small packages( \d+)?|base \d+")
+"""Layers that stand in their own place above or below those of the table: packages would change with their files."""
 VariableName = Annotated[str, Parsed(variable_name)]
 
 
@@ -66,12 +69,15 @@ def _separate(files: Mapping[str, tuple[str, ...]], _: object) -> Iterator[Fault
 
 
 def _one_layer_each(layers: tuple[ImageLayer, ...], _: object) -> Iterator[Fault]:
-    """No layer's name is used twice, and no package is in two layers."""
+    """No layer's name is used twice or is that of a layer which Esker makes, and no package is in two layers."""
     names: dict[str, int] = {}
     owners: dict[str, str] = {}
     for number, layer in enumerate(layers):
         if names.setdefault(layer.name, number) != number:
             yield Fault((str(number), "name"), f"two layers are named `{layer.name}`", "rename one of them")
+        if _OF_ESKER.fullmatch(layer.name):
+            message = f"`{layer.name}` is the name of a layer that images have by themselves"
+            yield Fault((str(number), "name"), message, "choose another name")
         for package in layer.packages:
             owner = owners.setdefault(package, layer.name)
             if owner != layer.name:

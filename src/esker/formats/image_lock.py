@@ -85,6 +85,11 @@ def parse(data: bytes, path: str) -> ImageLock:
     places = [(each.kind, each.name, each.platform) for each in lock.inputs]
     if len({*places}) < len(places):
         raise InvalidLock(path, [Problem("an input is locked twice", hint=_MEND)])
+    made: dict[tuple[str, str], tuple[str, int, str]] = {}
+    for layer in lock.layers:
+        blob = (layer.digest, layer.size, layer.diff_id)
+        if made.setdefault((layer.key, layer.media_type), blob) != blob:
+            raise InvalidLock(path, [Problem(f"the layer `{layer.name}` is locked twice, as two blobs", hint=_MEND)])
     return lock
 
 

@@ -162,11 +162,17 @@ def _digests(image: Image) -> list[str]:
 def _systems_of(declaration: Declaration, lock: Lock, own: str) -> tuple[str, ...]:
     """Return the systems that a project's image is for: those of its table, else each Linux system of the lock."""
     table = declaration.esker.image
-    if table is not None and table.systems:
-        return tuple(sorted(set(table.systems)))
     systems = declared_systems(declaration.manifest.options.systems, own)
     if lock.conda is not None:
         systems = tuple(system for system in systems if system in lock.conda.packages)
+    if table is not None and table.systems:
+        for system in table.systems:
+            if system not in systems:
+                raise ImageError(
+                    f"the environment is not locked for `{system}`, which `systems` of [plugins.esker.image] names",
+                    hint=f"add `{system}` to `options.systems`, then: esker lock; or take it out of the image's table",
+                )
+        return tuple(sorted(set(table.systems)))
     found = tuple(system for system in systems if system.endswith("-linux"))
     if not found:
         raise ImageError(

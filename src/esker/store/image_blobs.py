@@ -13,20 +13,24 @@ from __future__ import annotations
 
 import json
 import os
-from hashlib import sha256
+from contextlib import suppress
+from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import StoreError
 from esker.formats.nix import nixbase32
 from esker.formats.untrusted import json_value
 from esker.host import files
+from esker.progress import reporting
+from esker.store.verify import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from esker.progress import Progress
     from esker.store.store import Store
 
-__all__ = ["ROOTS", "Blob", "blobs", "dead", "directory", "keep"]
+__all__ = ["ROOTS", "Blob", "blobs", "damaged", "dead", "directory", "discard", "keep"]
 
 ROOTS = "image-roots"
 """The directory of the roots, relative to the store's state."""
@@ -91,6 +95,28 @@ def blobs(store: Store) -> list[Blob]:
     return found
 
 
+def damaged(store: Store, progress: Progress | None = None) -> list[Damaged]:
+    """Hash all blobs again, and return those that are not what their names say; raises StoreError."""
+    found = []
+    with reporting(progress) as listener:
+        whole = [each.path for each in blobs(store) if not os.path.basename(each.path).startswith(".")]
+        if whole:
+            listener.begin("verifying blobs of images", total=len(whole), unit="blob")
+        for path in whole:
+            if reason := _damage(path):
+                found.append(Damaged(path, reason))
+            listener.advance()
+    return found
+
+
+def discard(store: Store, paths: Iterable[str]) -> None:
+    """Delete blobs; an image that needs one makes it again. Raises StoreError."""
+    with store.using():
+        for path in paths:
+            with files.refused("delete", path, StoreError), suppress(FileNotFoundError):
+                os.unlink(path)
+
+
 def dead(store: Store, *, remove_stale: bool) -> list[Blob]:
     """Return the blobs that nothing keeps; with `remove_stale`, roots of images that are no more are removed.
 
@@ -105,6 +131,18 @@ def dead(store: Store, *, remove_stale: bool) -> list[Blob]:
         if f"sha256:{name}" not in kept and each.written <= now - age:
             found.append(each)
     return found
+
+
+def _damage(path: str) -> str:
+    """Return what is wrong with a blob, or ""."""
+    try:
+        with open(path, "rb", opener=files.plain) as file:
+            digest = file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:  # collected meanwhile
+        return ""
+    except OSError as error:
+        return f"it cannot be read: {(error.strerror or str(error)).lower()}"
+    return "" if digest == os.path.basename(path) else f"its contents have changed: its digest is sha256:{digest}"
 
 
 def _kept(store: Store, now: float, *, remove_stale: bool) -> set[str]:

@@ -103,6 +103,15 @@ def test_no_repository(tmp_path):
         files(tmp_path, {"/app": ["a"]})
 
 
+def test_a_repository_of_another_user(project, add):
+    """Git reads none, as in a container of CI; the advice is to trust it, and not to make another one."""
+    add(src__a="a")
+    other = VARIABLES | {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+    with pytest.raises(ImageError, match="its repository belongs to another user") as caught:
+        project_files(str(project), {"/app": ["src"]}, other)
+    assert "git config --global --add safe.directory PATH" in caught.value.hint
+
+
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../outside", "../../app-other/x"])
 def test_a_link_that_leaves_the_tree(project, add, target):
     """A link may lead to what is beside it, and not out of the place that was declared."""

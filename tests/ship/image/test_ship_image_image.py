@@ -11,6 +11,7 @@ import sys
 import tarfile
 import zlib
 
+import msgspec
 import pytest
 
 from esker.errors import HostError, ImageError
@@ -21,7 +22,7 @@ from esker.ship.image.codec import CODECS, codec
 from esker.ship.image.comparison import contents, difference
 from esker.ship.image.image import Base
 from esker.ship.image.stored import StoredImage
-from esker.ship.image.unit import File
+from esker.ship.image.unit import APPLICATION, File
 from tests.support.images import AMD64, ARM64, builder, image, tree_unit, unit, units
 
 
@@ -147,6 +148,38 @@ def test_a_layer_that_comes_out_otherwise_is_an_error(tmp_path):
     ) as caught:
         second.provide([its])
     assert "image.lock" in caught.value.hint
+
+
+def test_two_layers_that_are_locked_as_one_blob_are_an_error(tmp_path):
+    """A lock that gives a layer the blob of another one, whole as it is, would leave out the layer's own files."""
+    first = builder(tmp_path)
+    image(first)
+    locked = [*first.locked_layers()]
+    wrong, right = locked[-1], locked[0]
+    locked[-1] = msgspec.structs.replace(wrong, digest=right.digest, size=right.size, diff_id=right.diff_id)
+    with pytest.raises(ImageError, match="the layers `base` and `application` are locked as the same blob") as caught:
+        image(builder(tmp_path, locked=locked))
+    assert "remove .flox/image.lock" in caught.value.hint
+
+
+def test_two_layers_without_files_may_be_one_blob(tmp_path):
+    """Such as two that are declared for packages which only name others."""
+    made = builder(tmp_path)
+    its = image(made, [unit("nothing", category="base"), unit("other"), unit("app", category=APPLICATION)])
+    assert len({layer.descriptor.digest for layer in its.layers}) == 1
+
+
+@pytest.mark.parametrize("lie", [{"size": 5}, {"diff_id": f"sha256:{'0' * 64}"}])
+def test_a_layer_that_is_locked_with_another_size(tmp_path, lie):
+    """Once its bytes are needed, the lock is said to be wrong, and not its files."""
+    first = builder(tmp_path / "a")
+    image(first)
+    locked = [msgspec.structs.replace(first.locked_layers()[0], **lie), *first.locked_layers()[1:]]
+    second = builder(tmp_path / "b", locked=locked)
+    its = image(second)
+    with pytest.raises(ImageError, match=r"the layer `base` is sha256:.* but its size or its `diff-id`") as caught:
+        second.provide([its])
+    assert "remove .flox/image.lock" in caught.value.hint
 
 
 def test_a_lock_keeps_the_layers_of_other_platforms(tmp_path):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import shutil
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +72,27 @@ def test_a_layout_keeps_its_other_tags(tmp_path):
     with pytest.raises(NotFound, match=r"there is no image `.*layout:3`") as caught:
         stored_images(LayoutSource(str(tmp_path / "layout"), "3"))
     assert caught.value.hint == "the tags are 1, 2"
+
+
+def test_a_layout_that_was_left_half_written(tmp_path, monkeypatch):
+    """A full disk leaves no half file; once there is room, the same call writes the whole."""
+    made = builder(tmp_path / "blobs")
+    its = image(made)
+
+    def no_link(*_):
+        raise OSError(errno.EXDEV, "another file system")
+
+    def full(_, target):
+        Path(target).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", no_link)
+        patch.setattr(shutil, "copyfile", full)
+        with pytest.raises(ImageError, match="cannot write"):
+            layout(tmp_path, [its], made)
+        assert not list((tmp_path / "layout").rglob("*.tmp"))
+    assert verify(layout(tmp_path, [its], made)).faults == ()
 
 
 def test_a_directory_with_something_else_is_left_alone(tmp_path):

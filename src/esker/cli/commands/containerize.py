@@ -41,14 +41,17 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         if said and voice.level > 0:
             voice.say(said)
         return 0
-    path = options.file or f"{reference.path.rpartition('/')[2]}-container.tar"
+    path = options.file if options.file is not None else f"{reference.path.rpartition('/')[2]}-container.tar"
     write(path, image, reference)
     voice.say(f"✨ '{reference}' written to {'stdout' if path == '-' else f'file `{path}`'}.")
     return 0
 
 
 def write(path: str, image: ProjectImage, reference: Reference) -> None:
-    """Write the archive of an image into a file, or to stdout for `-`; the file is replaced once all is written."""
+    """Write the archive of an image into a file, or to stdout for `-`.
+
+    A file is replaced once all is written. A pipe or a device, such as `/dev/stdout`, is written to and stays.
+    """
     from esker.ship.image.layout import write_archive
 
     if path == "-":
@@ -59,13 +62,15 @@ def write(path: str, image: ProjectImage, reference: Reference) -> None:
         write_archive(sys.stdout.buffer, image.images, reference, image.builder)
         sys.stdout.buffer.flush()
         return
-    temporary = f"{path}.{os.getpid()}.tmp"
+    is_special = os.path.exists(path) and not os.path.isfile(path)
+    temporary = path if is_special else f"{path}.{os.getpid()}.tmp"
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "wb" if is_special else "xb") as file:
             write_archive(file, image.images, reference, image.builder)
-        os.replace(temporary, path)
+        if not is_special:
+            os.replace(temporary, path)
     except OSError as error:
         raise HostError(f"`{path}` cannot be written: {error.strerror}", hint="name another file: -f FILE") from error
     finally:
-        if os.path.lexists(temporary):
+        if not is_special and os.path.lexists(temporary):
             os.unlink(temporary)

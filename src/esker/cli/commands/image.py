@@ -31,6 +31,11 @@ COMMANDS = {
     "sbom": "print the bill of materials of the project's image",
 }
 _NAME_OF_ONE = "name an image in a registry: registry.example/app:1.0; or leave --sbom out"
+_AGAIN_IN_REGISTRY = "do not use it; once the damaged blobs are deleted in the registry, push the image again"
+_AGAIN_HERE = (
+    "delete the damaged blobs or the archive, and write the image there again; if it is damaged again, so is what this "
+    "machine keeps: esker store verify --repair"
+)
 _TARGET = "a directory with an OCI layout, an archive of one, or the name of an image in a registry"
 
 
@@ -256,7 +261,7 @@ def _verify(arguments: list[str], voice: Voice) -> int:
     if faults:
         raise ImageError(
             f"`{options.target}` is damaged: {'; '.join(fault.message for fault in faults)}",
-            hint="build and push it once more",
+            hint=_AGAIN_IN_REGISTRY if isinstance(source, RegistrySource) else _AGAIN_HERE,
         )
     if not options.json:
         for image in result.images:

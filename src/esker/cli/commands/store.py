@@ -78,40 +78,43 @@ def _gc(arguments: list[str], voice: Voice) -> int:
 
 
 def _verify(arguments: list[str], voice: Voice) -> int:
+    from esker.store import image_blobs
     from esker.store.verify import discard_damaged, unusable, verify
 
     parser = Parser(
         "store verify",
-        "Check that no path has changed since it was registered; exit with status 1 if one has.",
+        "Check that no path and no blob of an image has changed since it was made; exit with status 1 if one has.",
         "  esker store verify\n  esker store verify --repair      delete what has changed; activate to make it again",
         voice=voice,
     )
-    parser.add_argument("path", nargs="*", help="store paths (default: all)")
+    parser.add_argument("path", nargs="*", help="store paths (default: all, and the blobs of images)")
     parser.add_argument("--repair", action="store_true", help="delete damaged paths, and the paths that need them")
     parser.add_argument("--json", action="store_true", help="print the damaged paths as JSON")
     options = parser.parse_args(arguments)
     store = _store()
     damaged = verify(store, store.named(options.path) or None, voice.progress())
+    blobs = [] if options.path else image_blobs.damaged(store, voice.progress())
+    every = [*damaged, *blobs]
     if options.json:
-        print_json([{"path": each.path, "reason": each.reason} for each in damaged])
-    elif not damaged:
+        print_json([{"path": each.path, "reason": each.reason} for each in every])
+    elif not every:
         voice.say(f"✔ {counted(len(options.path or store.paths()), 'path is', 'paths are')} unchanged")
-    if damaged and options.repair:
-        projects = _projects(store, unusable(store, damaged))
-        for path in discard_damaged(store, damaged):
+    projects = _projects(store, unusable(store, damaged)) if damaged else []
+    if every and options.repair:
+        image_blobs.discard(store, [each.path for each in blobs])
+        for path in (*discard_damaged(store, damaged), *(each.path for each in blobs)):
             voice.say(f"✔ deleted `{path}`")
         for project in projects:
             voice.say(f"! the environment of `{project}` needs them: its next activation makes them again")
-        if not projects:
+        if damaged and not projects:
             voice.say("  no environment uses them now")
-    elif damaged:
-        listed = "; ".join(f"`{each.path}`: {each.reason}" for each in damaged)
-        projects = _projects(store, unusable(store, damaged))
+    elif every:
+        listed = "; ".join(f"`{each.path}`: {each.reason}" for each in every)
         users = f" (used in {', '.join(f'`{project}`' for project in projects)})" if projects else ""
         raise StoreError(
-            f"damaged store paths{users}: {listed}",
-            hint="delete them with all that needs them: esker store verify --repair; then activate again, which "
-            "makes them anew",
+            f"damaged {'store paths' if damaged else 'blobs of images'}{users}: {listed}",
+            hint="delete them with all that needs them: esker store verify --repair; then "
+            f"{'activate again' if damaged else 'build the image again'}, which makes them anew",
         )
     return 0
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from esker.declare.declaration import Declaration
     from esker.declare.image_table import ImageHealthCheck
 
-__all__ = ["ContainerSettings", "container_settings"]
+__all__ = ["ContainerSettings", "container_settings", "label_name"]
 
 T = TypeVar("T")
 _PORT = re.compile(r"(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?(?:/(?P<protocol>tcp|udp|sctp))?")
@@ -68,7 +68,7 @@ def container_settings(declaration: Declaration) -> ContainerSettings:
     working_dir = checked("working-dir", _directory, config.working_dir)
     stop_signal = checked("stop-signal", _signal, config.stop_signal)
     for name, value in (config.labels or {}).items():
-        checked("labels", _label, name)
+        checked("labels", label_name, name)
         checked("labels", partial(refuse_forms, f"the label `{name}`"), value)
     for number, word in enumerate(config.cmd or ()):
         checked("cmd", _word, word, number)
@@ -122,7 +122,8 @@ def _signal(text: str) -> str:
     return name
 
 
-def _label(text: str) -> str:
+def label_name(text: str) -> str:
+    """Return the name of a label; raises ImageError if it cannot be one."""
     if not _LABEL.fullmatch(text):
         raise ImageError(f"`{text}` cannot be the name of a label", hint='write it as in "org.example.team"')
     return text

@@ -64,7 +64,10 @@ def own_variables(
         ),
         "FLOX_ENV": (ENVIRONMENT, "where the environment is"),
         "FLOX_ENV_CACHE": (CACHE, "a directory that the user can write"),
-        "FLOX_ENV_PROJECT": (container.working_dir or "/", "`working-dir` of [containerize.config]"),
+        "FLOX_ENV_PROJECT": (
+            container.working_dir or "/",
+            f"{'' if container.working_dir else 'there is no '}`working-dir` of [containerize.config]",
+        ),
         "FLOX_ENV_DESCRIPTION": (making.declaration.name, "the environment's name"),
         "ESKER_RUNTIME_DIR": (RUNTIME, "a directory for sockets that the user can write"),
     }

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["ProjectFiles", "how_to_track", "in_image", "project_files", "tracked_files"]
 
 _PATTERN = re.compile(r"[*?\[]")
+_OF_ANOTHER = "dubious ownership"
+"""What git says, in its own language, of a repository whose files another user may have written."""
 _FILE, _PROGRAM, _LINK, _SUBMODULE = "100644", "100755", "120000", "160000"
 
 
@@ -107,6 +109,13 @@ def tracked_files(project: str, path: str, variables: Mapping[str, str]) -> dict
             raise ImageError(
                 f"`{path}` is not in the project's git repository, from which alone an image gets files",
                 hint="name another path in [plugins.esker.image]",
+            ) from failure
+        if _OF_ANOTHER in failure.output:
+            raise ImageError(
+                f"git reads nothing of `{project}`, because its repository belongs to another user than this process: "
+                "only what git tracks enters an image",
+                hint="run esker as that user; or if you trust the repository, tell git so: git config --global --add "
+                "safe.directory PATH, with the PATH that `git status` names there",
             ) from failure
         raise ImageError(
             f"`{project}` is no git repository: only what git tracks enters an image",

@@ -17,6 +17,7 @@ from esker.errors import ImageError
 from esker.formats.counted import counted
 from esker.formats.image_lock import LockedLayer
 from esker.formats.oci import config as config_document
+from esker.formats.oci import tar
 from esker.formats.oci.documents import BASE_DIGEST, BASE_NAME, CONFIG, MANIFEST, Descriptor, describe, manifest
 from esker.formats.oci.steps import UnitLine, step
 from esker.ship.image.building import MadeLayer, make_layers
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Base", "Builder", "Image", "Layer"]
 
+_EMPTY = f"sha256:{hashlib.sha256(tar.END).hexdigest()}"
+"""The digest of an archive of nothing."""
 _SHOWN_KEY = 12
 """Characters of a unit's key that the history has."""
 _LEAST_OWN = 4
@@ -142,6 +145,7 @@ class Builder:
             ),
             *own,
         ]
+        _require_own_blobs(own)
         content = config_document.render(
             configuration,
             platform,
@@ -193,11 +197,31 @@ class Builder:
         made = make_layers(layers, self._codec, self.blobs, jobs=self._jobs, progress=self._progress)
         for key, result in made.items():
             before = self._made.setdefault(key, result)
+            if before != result and before.digest == result.digest:
+                raise ImageError(
+                    f"the layer `{names[key]}` is {result.digest}, but its size or its `diff-id` in .flox/image.lock "
+                    "is that of something else",
+                    hint="remove .flox/image.lock; the next build of the image writes it again",
+                )
             if before != result:
                 raise ImageError(
                     f"the layer `{names[key]}` has come out as {result.digest}, and is locked as {before.digest}",
                     hint="its files are not what they were; if that is meant, remove .flox/image.lock",
                 )
+
+
+def _require_own_blobs(layers: Iterable[Layer]) -> None:
+    """Raise ImageError if two layers with files are one blob: a path is in one layer alone, so the lock is wrong."""
+    names: dict[str, str] = {}
+    for layer in layers:
+        if layer.diff_id == _EMPTY:  # of packages without files
+            continue
+        name = names.setdefault(layer.descriptor.digest, layer.name)
+        if name != layer.name:
+            raise ImageError(
+                f"the layers `{name}` and `{layer.name}` are locked as the same blob, {layer.descriptor.digest}",
+                hint="remove .flox/image.lock; the next build of the image writes it again",
+            )
 
 
 def _annotations(base: Base) -> dict[str, str]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from esker.errors import AlreadyExists, ImageError
@@ -62,13 +63,13 @@ def write_layout(directory: str, images: Sequence[Image], reference: Reference, 
     with files.refused("write", directory, ImageError):
         earlier = _earlier(directory)
         os.makedirs(f"{directory}/blobs/sha256", exist_ok=True)
-        changed = False
+        # First, so that a directory that was left half written is a layout, and can be written once more.
+        changed = files.write_changed(f"{directory}/oci-layout", LAYOUT, mode=0o644)
         for descriptor in _blobs(images):
             changed |= _place(builder.blobs, descriptor, directory)
         for data in _indexes(images):
             path = f"{directory}/blobs/{describe(data, INDEX).digest.replace(':', '/')}"
             changed |= files.write_changed(path, data, mode=0o644)
-        changed |= files.write_changed(f"{directory}/oci-layout", LAYOUT, mode=0o644)
         entries = _entries(images, _tag(reference))
         names = {each.annotations.get(REFERENCE) for each in entries}
         kept = [each for each in earlier if each.annotations.get(REFERENCE) not in names]
@@ -183,9 +184,14 @@ def _place(blobs: Blobs, descriptor: Descriptor, directory: str) -> bool:
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without links
-        temporary = f"{target}.tmp"
-        shutil.copyfile(source, temporary)
-        os.rename(temporary, target)
+        temporary = f"{target}.{os.getpid()}.tmp"
+        try:
+            shutil.copyfile(source, temporary)
+            os.rename(temporary, target)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
     return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+import msgspec
 import pytest
 
 from esker.errors import CorruptedBlob, ImageError, RegistryError, UsageError
@@ -70,6 +71,16 @@ class Claims:
         assert not pushed.changed
         assert len(server.requests()) == since + 1
         assert not (tmp_path / "b").exists()
+
+    def test_a_size_that_the_lock_states_wrongly_is_not_sent(self, server, tmp_path, client):
+        """Although the registry has the blob: a manifest with that size would name an image that nobody can check."""
+        made = builder(tmp_path)
+        push(named(server), [image(made)], made, client(server))
+        right, *others = made.locked_layers()
+        lying = builder(tmp_path, locked=[msgspec.structs.replace(right, size=right.size + 1), *others])
+        with pytest.raises(ImageError, match=r"but its size or its `diff-id`"):
+            push(named(server, tag="2.0"), [image(lying)], lying, client(server))
+        assert Repository(client(server), "team/app").manifest("2.0") is None
 
     def test_one_changed_package_is_two_uploads(self, server, tmp_path, client):
         """Its layer, and the configuration."""

@@ -242,12 +242,26 @@ def test_the_login_of_docker_is_used(tmp_path, token, ask):
 def test_who_is_not_logged_in_is_told_how(tmp_path, token, ask):
     """Both where no login is kept and where it is the wrong one."""
     with FakeRegistry(login="user:other", token=token) as server:
-        for credentials in (NOBODY, logins(tmp_path, server)):
+        for credentials, why in (
+            (NOBODY, "" if token else "there is no login for it: "),
+            (logins(tmp_path, server), "log in again: "),
+        ):
             with pytest.raises(RegistryError) as caught:
                 Repository(ask(server.host, credentials), "app").manifest("1")
-            assert f"docker login {server.host}" in caught.value.hint
+            assert caught.value.hint == f"{why}docker login {server.host}"
             assert caught.value.status == 401
             assert "password" not in str(caught.value)
+
+
+def test_a_login_without_the_right_is_told_so(tmp_path, ask):
+    """It is a login that the registry takes."""
+    with FakeRegistry(login="user:password") as server:
+        server.faults.append(Fault("GET", "/v2/app/manifests/2", status=403))
+        repository = Repository(ask(server.host, logins(tmp_path, server)), "app")
+        assert repository.manifest("1") is None
+        with pytest.raises(RegistryError) as caught:
+            repository.manifest("2")
+        assert caught.value.hint == f"this login may not do that: docker login {server.host}"
 
 
 @pytest.mark.parametrize("realm", ["http://auth.example/token", "file:///etc/passwd", ""])

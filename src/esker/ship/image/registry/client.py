@@ -40,6 +40,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS = 5
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+_WRONG_DIGEST = "DIGEST_INVALID"
+"""OCI's word for a blob that is not what its digest says."""
 _SHOWN = 200
 """Characters of a registry's own words that a message has."""
 
@@ -170,10 +172,13 @@ class Registry:
         what = f"`{self.host}` refused `{request.method} {urlsplit(request.target).path}`: {answer.status}"
         hint = None
         if answer.status in {_UNAUTHORIZED, _FORBIDDEN}:
-            may = "this login may not do that" if self._authentication.is_logged_in else "there is no login for it"
+            refused = "log in again" if answer.status == _UNAUTHORIZED else "this login may not do that"
+            may = refused if self._authentication.is_logged_in else "there is no login for it"
             hint = f"{may}: docker login {self.host}"
         elif answer.status == _NOT_FOUND:
             hint = "check the name, the tag and the digest"
+        elif words.startswith(_WRONG_DIGEST):
+            hint = "a blob may have been damaged on this machine: esker store verify --repair; then push again"
         return RegistryError(f"{what}{f', {words}' if words else ''}", hint=hint, status=answer.status)
 
 

@@ -68,8 +68,9 @@ class Repository:
         return answer.body if answer.status == _OK else None
 
     def has_blob(self, descriptor: Descriptor) -> bool:
-        """Return whether the repository has a blob."""
-        return self._ask("HEAD", f"blobs/{descriptor.digest}", {_OK, _MISSING}).status == _OK
+        """Return whether the repository has a blob in its size, as far as the registry tells the size."""
+        answer = self._ask("HEAD", f"blobs/{descriptor.digest}", {_OK, _MISSING})
+        return answer.status == _OK and answer.headers.get("content-length", "") in {"", "0", str(descriptor.size)}
 
     def blob(self, descriptor: Descriptor, take: Callable[[bytes], object], restart: Callable[[], object]) -> None:
         """Give a blob in pieces; the caller checks it."""
