@@ -213,7 +213,7 @@ class Cutting:
 
 def test_an_upload_survives_its_connection(tmp_path, registry):
     """Debian's registry is asked how much it has; it forgets an upload whose request broke, and gets the blob again."""
-    data = os.urandom(8 << 20)
+    data = os.urandom(12 << 20)
     blobs = Blobs(str(tmp_path / "blobs"))
     blobs.add(data)
     blob = describe(data, "application/octet-stream")
