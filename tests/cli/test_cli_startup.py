@@ -91,10 +91,10 @@ def loaded(directory, environ):
     return set(done.stdout.split())
 
 
-SERVICES = """\
+AT_ITS_END = """\
 import os, sys
 sys.path.append(sys.argv[1])
-sys.argv = ["esker", "services", "status"]
+sys.argv = ["esker", *sys.argv[2:]]
 from esker.__main__ import main
 try:
     main()
@@ -116,10 +116,8 @@ def test_a_warm_command_for_services_reads_no_declaration(esker, project, enviro
     """It takes the services from the plan, and loads neither what reads manifests nor what is for containers alone."""
     directory = project('schema-version = "1.14.0"\n[services]\na.command = "true"\n')
     assert esker("activate", "--", "true").status == 0
-    command = [sys.executable, f"{OPTIONS}c", SERVICES, SOURCE]
-    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
-    assert done.stdout.startswith("NAME")
-    modules = set(done.stderr.split())
+    said, modules = loaded_by(["services", "status"], directory, environ)
+    assert said.startswith("NAME")
     assert "esker.services.supervised.planned" in modules
     assert modules.isdisjoint(OF_A_DECLARATION)
     assert not [name for name in modules if name.startswith("esker.activate.compose")]
@@ -135,6 +133,26 @@ def test_a_hook_adds_no_heavy_module(esker, project, environ):
     assert modules > MODULES
     assert "esker.activate.hook" in modules
     assert modules.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("hook", ["", "[hook]\non-activate = 'export B=1'\n"], ids=["plain", "hook"])
+def test_a_prompt_that_enters_a_project_loads_no_heavy_module(esker, project, environ, hook):
+    """It does what a warm activation does, and asks for consent; of the heavy modules it needs those of errors alone."""
+    directory = project(f'schema-version = "1.14.0"\n[vars]\nA = "1"\n{hook}')
+    assert esker("activate", "--", "true").status == 0
+    assert esker("allow", "-q").status == 0
+    said, modules = loaded_by(["hook-env", "bash", "new"], directory, environ)
+    assert "export A='1'" in said
+    assert ("esker.activate.hook" in modules) == bool(hook)
+    assert modules & HEAVY == {"esker.errors"}
+
+
+def loaded_by(arguments, directory, environ):
+    """What a command prints, and the modules that it has loaded in the end."""
+    command = [sys.executable, f"{OPTIONS}c", AT_ITS_END, SOURCE, *arguments]
+    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, set(done.stderr.split())
 
 
 OF_A_TOOL = """\
