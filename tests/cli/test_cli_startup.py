@@ -50,6 +50,7 @@ MODULES = {
     "esker.runtimes.native.runtime",
     "esker.runtimes.registry",
     "esker.settings",
+    "gc",
 }
 HEAVY = {
     *("collections", "contextlib", "ctypes", "dataclasses", "enum", "functools", "json", "pathlib", "re", "select"),
@@ -145,6 +146,27 @@ def test_a_prompt_that_enters_a_project_loads_no_heavy_module(esker, project, en
     assert "export A='1'" in said
     assert ("esker.activate.hook" in modules) == bool(hook)
     assert modules & HEAVY == {"esker.errors"}
+
+
+COLLECTIONS = """\
+import atexit, gc, sys
+sys.path.append(sys.argv[1])
+sys.argv = ["esker", *sys.argv[2:]]
+collected = []
+gc.callbacks.append(lambda phase, _: collected.append(phase))
+atexit.register(lambda: print(len(collected), gc.get_freeze_count() > 10_000, gc.isenabled(), file=sys.stderr))
+from esker.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_a_command_looks_for_no_garbage_while_it_imports(esker, project, environ):
+    """Hundreds of modules make no garbage, and the system frees them faster than Python; a long command still looks."""
+    directory = project('schema-version = "1.14.0"\n')
+    assert esker("lock").status == 0
+    command = [sys.executable, f"{OPTIONS}c", COLLECTIONS, SOURCE, "list"]
+    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "0 True True")
 
 
 def loaded_by(arguments, directory, environ):
