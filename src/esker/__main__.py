@@ -35,14 +35,16 @@ def _begin() -> None:
     from esker.host.isolation import isolate
 
     isolate()
+    from esker.host import ending
+
+    ending.prepare()
 
 
 def _run(run: Callable[[Sequence[str]], int]) -> int:
-    """Run the command line, and look for no garbage at the end: the system takes back all at once."""
-    try:
-        return run(sys.argv[1:])
-    finally:
-        gc.freeze()
+    """Run the command line; the process ends at once when the script that has called us returns its status."""
+    from esker.host import ending
+
+    return ending.end_with(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":
