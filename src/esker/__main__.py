@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_OBJECTS = 50_000
+"""So many objects have to be new before Python looks for garbage: more than all modules of a command make."""
 
 
 def main() -> int:
     """Run the command line and return its exit status."""
-    from esker.host.isolation import isolate
-
-    isolate()
+    _begin()
     from esker.cli.main import main as run
 
-    return run(sys.argv[1:])
+    return _run(run)
 
 
 def flox() -> int:
     """Run the command line as Flox would, and return its exit status."""
+    _begin()
+    from esker.cli.main import flox as run
+
+    return _run(run)
+
+
+def _begin() -> None:
+    """See to it that what is imported next is ours, and that Python does not look for garbage meanwhile."""
+    gc.set_threshold(_OBJECTS)
     from esker.host.isolation import isolate
 
     isolate()
-    from esker.cli.main import flox as run
+    from esker.host import ending
 
-    return run(sys.argv[1:])
+    ending.prepare()
+
+
+def _run(run: Callable[[Sequence[str]], int]) -> int:
+    """Run the command line; the process ends at once when the script that has called us returns its status."""
+    from esker.host import ending
+
+    return ending.end_with(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

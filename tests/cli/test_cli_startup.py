@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 MODULES = {
     "__future__",
     "_json",
+    "atexit",
     "errno",
     "esker",
     "esker.__main__",
@@ -39,6 +40,7 @@ MODULES = {
     "esker.formats.json_text",
     "esker.formats.systems",
     "esker.host",
+    "esker.host.ending",
     "esker.host.isolation",
     "esker.host.places",
     "esker.host.process",
@@ -50,6 +52,7 @@ MODULES = {
     "esker.runtimes.native.runtime",
     "esker.runtimes.registry",
     "esker.settings",
+    "gc",
 }
 HEAVY = {
     *("collections", "contextlib", "ctypes", "dataclasses", "enum", "functools", "json", "pathlib", "re", "select"),
@@ -91,10 +94,10 @@ def loaded(directory, environ):
     return set(done.stdout.split())
 
 
-SERVICES = """\
+AT_ITS_END = """\
 import os, sys
 sys.path.append(sys.argv[1])
-sys.argv = ["esker", "services", "status"]
+sys.argv = ["esker", *sys.argv[2:]]
 from esker.__main__ import main
 try:
     main()
@@ -116,10 +119,8 @@ def test_a_warm_command_for_services_reads_no_declaration(esker, project, enviro
     """It takes the services from the plan, and loads neither what reads manifests nor what is for containers alone."""
     directory = project('schema-version = "1.14.0"\n[services]\na.command = "true"\n')
     assert esker("activate", "--", "true").status == 0
-    command = [sys.executable, f"{OPTIONS}c", SERVICES, SOURCE]
-    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
-    assert done.stdout.startswith("NAME")
-    modules = set(done.stderr.split())
+    said, modules = loaded_by(["services", "status"], directory, environ)
+    assert said.startswith("NAME")
     assert "esker.services.supervised.planned" in modules
     assert modules.isdisjoint(OF_A_DECLARATION)
     assert not [name for name in modules if name.startswith("esker.activate.compose")]
@@ -135,6 +136,48 @@ def test_a_hook_adds_no_heavy_module(esker, project, environ):
     assert modules > MODULES
     assert "esker.activate.hook" in modules
     assert modules.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("hook", ["", "[hook]\non-activate = 'export B=1'\n"], ids=["plain", "hook"])
+def test_a_prompt_that_enters_a_project_loads_no_heavy_module(esker, project, environ, hook):
+    """It does what a warm activation does, and asks for consent; of the heavy modules it needs those of errors alone."""
+    directory = project(f'schema-version = "1.14.0"\n[vars]\nA = "1"\n{hook}')
+    assert esker("activate", "--", "true").status == 0
+    assert esker("allow", "-q").status == 0
+    said, modules = loaded_by(["hook-env", "bash", "new"], directory, environ)
+    assert "export A='1'" in said
+    assert ("esker.activate.hook" in modules) == bool(hook)
+    assert modules & HEAVY == {"esker.errors"}
+
+
+COLLECTIONS = """\
+import atexit, gc, sys
+sys.path.append(sys.argv[1])
+sys.argv = ["esker", *sys.argv[2:]]
+collected = []
+gc.callbacks.append(lambda phase, _: collected.append(phase))
+from esker.__main__ import main
+status = main()
+atexit.register(lambda: print(len(collected), gc.isenabled(), file=sys.stderr))
+sys.exit(status)
+"""
+
+
+def test_a_command_looks_for_no_garbage_while_it_imports(esker, project, environ):
+    """Hundreds of modules make no garbage; a long command still looks."""
+    directory = project('schema-version = "1.14.0"\n')
+    assert esker("lock").status == 0
+    command = [sys.executable, f"{OPTIONS}c", COLLECTIONS, SOURCE, "list"]
+    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "0 True")
+
+
+def loaded_by(arguments, directory, environ):
+    """What a command prints, and the modules that it has loaded in the end."""
+    command = [sys.executable, f"{OPTIONS}c", AT_ITS_END, SOURCE, *arguments]
+    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, set(done.stderr.split())
 
 
 OF_A_TOOL = """\

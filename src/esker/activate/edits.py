@@ -15,8 +15,6 @@ the new state and the changes to make.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from esker.activate.difference import Activation, difference
 from esker.activate.lists import LISTS, elements, joined
 
@@ -192,6 +190,8 @@ def _without(parts: list[str], old: list[str], gone: set[int], new: list[str]) -
 
     If `new` lacks such an element, every copy goes. Otherwise one copy goes: the n-th in `parts` for the n-th in `old`.
     """
+    from collections import Counter
+
     kept, seen = frozenset(new), Counter[str]()
     copies = set[tuple[str, int]]()
     for index, element in enumerate(old):

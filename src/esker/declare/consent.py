@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager, suppress
 
 from esker.declare import project_directory
 from esker.declare.compose_names import BASES, OVERRIDES
@@ -23,6 +22,7 @@ from esker.host import files, state_file
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import contextmanager, suppress
     from hashlib import blake2b
     from typing import Any, Literal, NamedTuple
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Standing = Literal["allowed", "denied", "changed", "unknown"]
     """`changed` means that another content of the project was allowed."""
 else:
+    from esker.host.context import contextmanager, suppress
     from esker.host.named_tuple import NamedTuple
 
     try:

@@ -14,13 +14,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import ExitStack, contextmanager
 
 from esker.host import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from contextlib import contextmanager
+else:
+    from esker.host.context import contextmanager
 
 __all__ = ["GONE", "give", "made", "made_project", "opened", "opened_project", "opened_within", "writable"]
 
@@ -41,10 +43,12 @@ def made(dot_flox: str, *names: str, mode: int = 0o700) -> str:
 @contextmanager
 def writable(dot_flox: str, *names: str, mode: int = 0o700, remedy: str | None = None) -> Iterator[int]:
     """Yield a descriptor as `opened` does; raise HostError, with `remedy` in its hint, if there can be none."""
-    with ExitStack() as stack:
-        with files.refused("make", "/".join((dot_flox, *names)), remedy=remedy):
-            descriptor = stack.enter_context(opened(dot_flox, *names, mode=mode))
+    with files.refused("make", "/".join((dot_flox, *names)), remedy=remedy):
+        descriptor = _open_below(dot_flox, names, mode)
+    try:
         yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -54,6 +58,15 @@ def opened(dot_flox: str, *names: str, mode: int = 0o700) -> Iterator[int]:
     `dot_flox` is absolute, with the links above it resolved. Raises OSError, with the path at fault, if one of the
     directories is a link or not a directory.
     """
+    descriptor = _open_below(dot_flox, names, mode)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open_below(dot_flox: str, names: Iterable[str], mode: int) -> int:
+    """Open the directory that `opened` yields; the caller closes it."""
     path, descriptor = dot_flox, _open_path(dot_flox)
     try:
         owner = os.fstat(descriptor)
@@ -64,9 +77,10 @@ def opened(dot_flox: str, *names: str, mode: int = 0o700) -> Iterator[int]:
             os.close(above)
             if is_new:
                 give(descriptor, owner)
-        yield descriptor
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 @contextmanager

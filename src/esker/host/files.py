@@ -13,7 +13,6 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import contextmanager, suppress
 
 from esker.errors import EskerError, HostError, Problem
 from esker.formats.limits import LARGEST
@@ -22,8 +21,11 @@ from esker.host.causes import remedy as remedy_for
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import contextmanager, suppress
 
     from esker.errors import InvalidFile
+else:
+    from esker.host.context import contextmanager, suppress
 
 __all__ = [
     "belongs_to_us",

@@ -6,6 +6,7 @@ import time
 from importlib import import_module
 
 from esker.errors import HostError
+from esker.host import ending
 from esker.host.extras import how_to_install
 
 __all__ = ["require_rattler", "settled_at_exit"]
@@ -30,7 +31,8 @@ def settled_at_exit() -> None:
     """Have this process end only when the threads of rattler are idle; call it after each answer of rattler's.
 
     A thread of rattler's gives us a result, and then needs the interpreter once more. If it gets it when Python is
-    about to end, the process crashes: rattler 0.28 did so after 1 of 10 commands that ended with a refused request.
+    about to end, the process crashes: rattler 0.28 did so after 1 of 10 commands that ended with a refused request. A
+    command's process, which ends at once, need not wait.
     """
     if not _last_answer:
         import atexit
@@ -40,4 +42,5 @@ def settled_at_exit() -> None:
 
 
 def _settle() -> None:
-    time.sleep(max(0.0, _last_answer[0] + _SETTLING - time.monotonic()))
+    if not ending.is_at_once():
+        time.sleep(max(0.0, _last_answer[0] + _SETTLING - time.monotonic()))

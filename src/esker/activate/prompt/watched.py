@@ -12,7 +12,6 @@ that was written less than two seconds ago counts as changed.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from esker.activate import plan as plans
 from esker.declare import consent
@@ -22,11 +21,13 @@ from esker.host import runtime_directory
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import suppress
     from typing import NamedTuple
 
     from esker.activate.plan import Plan
     from esker.settings import Settings
 else:
+    from esker.host.context import suppress
     from esker.host.named_tuple import NamedTuple
 
 __all__ = ["Present", "Watch", "directories", "files_of", "watch"]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Entered = TypeVar("Entered")
 
-__all__ = ["in_shell", "run"]
+__all__ = ["in_shell", "options_of", "run"]
 
 
 def run(_: str, arguments: list[str], voice: Voice) -> int:
@@ -317,6 +317,11 @@ def _options(arguments: list[str], voice: Voice, *, command: list[str] | None = 
         from esker.cli.activate_usage import parser
 
         values = vars(parser(_OPTIONS, arguments, command, voice).parse_args(arguments))
+    return options_of(**values)
+
+
+def options_of(**values: Any) -> SimpleNamespace:
+    """Return options by their names, as a command line gives them."""
     # `sys.implementation` is a SimpleNamespace too; importing `types` for the class would take 0.2 ms.
     options: SimpleNamespace = type(sys.implementation)(**values)  # type: ignore[assignment]
     return options

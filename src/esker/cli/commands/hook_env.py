@@ -19,7 +19,7 @@ from esker.activate.prompt.watched import Watch, directories, watch
 from esker.activate.shells import undo
 from esker.activate.shells.shell import NAMES, shell
 from esker.activate.shells.steps import Step, Variables, Watching, entering, leaving
-from esker.cli.commands.activate import in_shell
+from esker.cli.commands.activate import in_shell, options_of
 from esker.cli.leaving import detach
 from esker.errors import EskerError
 from esker.host.variables import inherited
@@ -191,9 +191,7 @@ def _hash(text: str) -> int:
 
 
 def _options(*, services: bool = True) -> SimpleNamespace:
-    from types import SimpleNamespace
-
-    return SimpleNamespace(fresh=False, add_sbin=False, start_services=False, no_start_services=not services)
+    return options_of(fresh=False, add_sbin=False, start_services=False, no_start_services=not services)
 
 
 def _directory() -> str | None:
