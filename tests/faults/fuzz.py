@@ -30,7 +30,7 @@ from tests.faults.mutation import LARGEST, changed_bytes, changed_tree, toml
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Finding", "fuzz"]
+__all__ = ["Finding", "fuzz", "known_formats"]
 
 _ROOT = f"{os.path.dirname(esker.__file__)}/"
 _MOST_SECONDS = 1.0
@@ -86,6 +86,13 @@ class Inputs:
 
 def _json(tree: Any) -> bytes:
     return json.dumps(tree).encode()
+
+
+@contextmanager
+def known_formats() -> Iterator[dict[str, Format]]:
+    """Give every format by its name. Most readers get a file: it lies in memory, where there is such a place."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as top:
+        yield formats(Path(top))
 
 
 def fuzz(name: str, tested: Format, seed: str, numbers: Sequence[int]) -> Iterator[Finding]:
@@ -184,9 +191,7 @@ def _traced(tested: Format, data: bytes) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Fuzz the formats that are named, or all; return the status."""
-    # In memory, where there is such a place: most inputs are written to a file.
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as top:
-        known = formats(Path(top))
+    with known_formats() as known:
         parser = argparse.ArgumentParser(prog="python -m tests.faults.fuzz")
         parser.add_argument("--seed", default=str(random.randrange(1 << 32)))
         parser.add_argument("--first", type=int, default=0, help="the number of the first input")
