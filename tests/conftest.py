@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
 import pathlib
 import shutil
@@ -53,6 +55,19 @@ class _Skips:
         self._path.write_text("".join(f"{name}\n" for name in sorted(self._names)), encoding="utf-8")
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Import no file without a live test where only live tests run: all others take each worker 8 s."""
+    if not config.getoption("--live") or not collection_path.match("test_*.py"):
+        return None
+    marks = ["live", *(["alone"] if config.getoption("markexpr") == "alone" else [])]
+    return None if all(_says(collection_path, mark) for mark in marks) else True
+
+
+@functools.cache
+def _says(path, mark):
+    return f"mark.{mark}" in path.read_text(encoding="utf-8")
+
+
 def pytest_collection_modifyitems(config, items):
     """Keep the live tests of the wanted area, or everything but the live tests; of those what a file names, if any."""
     wanted = config.getoption("--live")
@@ -62,6 +77,9 @@ def pytest_collection_modifyitems(config, items):
         raise pytest.UsageError(
             f"there are no live tests of `{wanted}` here; the areas are {', '.join(sorted(known))}, all"
         )
+    for item, mark in itertools.product(items, ("live", "alone")):
+        if item.get_closest_marker(mark) and not _says(item.path, mark):
+            raise pytest.UsageError(f"write `mark.{mark}` into {item.path}: a run of live tests finds its files by it")
     path = config.getoption("--only-in")
     named = {*pathlib.Path(path).read_text(encoding="utf-8").splitlines()} if path else None
     for item in items:

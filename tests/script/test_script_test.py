@@ -56,3 +56,23 @@ def test_an_unknown_area_of_live_tests_is_an_error_that_names_the_areas():
     done = subprocess.run(command, cwd=CLONE, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 4
     assert "there are no live tests of `servces` here; the areas are containers, services, all" in done.stderr
+
+
+@pytest.mark.slow
+def test_only_files_with_live_tests_are_imported_for_them(tmp_path):
+    """What is in no file with the mark is not even read; a live test that could not be found so is an error."""
+    (tmp_path / "conftest.py").write_text((CLONE / "tests/conftest.py").read_text())
+    (tmp_path / "test_live.py").write_text("import pytest\n@pytest.mark.live('nix')\ndef test_it(): pass\n")
+    (tmp_path / "test_other.py").write_text("raise RuntimeError('imported')\n")
+    (tmp_path / "marks.py").write_text("import pytest\nnix = pytest.mark.live('nix')\n")
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", "addopts=", *arguments]
+        command += ["-c", CLONE / "pyproject.toml", "--rootdir", tmp_path, tmp_path]
+        return subprocess.run(command, cwd=CLONE, capture_output=True, text=True, check=False, timeout=100)
+
+    assert "1 passed" in run("--live", "all").stdout
+    (tmp_path / "test_other.py").write_text("from marks import nix\n@nix\ndef test_it(): pass\n")
+    done = run()
+    assert done.returncode == 4
+    assert f"write `mark.live` into {tmp_path}/test_other.py" in done.stderr
