@@ -17,9 +17,9 @@ from esker.errors import PortTaken
 from esker.host import pidfd, process_table
 from esker.services.specification import CheckSpec
 
-pytestmark = [pytest.mark.live("services"), pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.live("services"), pytest.mark.slow]
 
-SOAK = float(os.environ.get("ESKER_SOAK_SECONDS", "60"))
+SOAK = float(os.environ.get("ESKER_SOAK_SECONDS", "20"))
 
 
 @pytest.fixture
@@ -120,6 +120,7 @@ def test_another_service_that_answers_pg_isready(postgres):
     postgres.services.stop()
 
 
+@pytest.mark.alone
 def test_figures(postgres, capsys):
     """From stopped to healthy, from nothing and with the supervisor running; printed, and within generous bounds."""
     postgres.services.start()
@@ -155,6 +156,7 @@ def facts(pid):
     return len(os.listdir(f"/proc/{pid}/fd")), memory
 
 
+@pytest.mark.alone
 def test_many_starts_and_stops_leak_nothing(project, caller, capsys):
     """200 starts and stops, 20 processes at once: the supervisor holds no more afterwards than after the first ten."""
     project.declare("kept")
@@ -190,8 +192,9 @@ def test_200_starts_from_nothing(project):
     assert project.processes() == []
 
 
+@pytest.mark.alone
 def test_soak(postgres, caller, capsys):
-    """For a minute (ESKER_SOAK_SECONDS) everything at once: users come, go and are killed, services die and flood."""
+    """For 20 s (or ESKER_SOAK_SECONDS) everything at once: users come, go and are killed, services die and flood."""
     import random
 
     chance = random.Random(1)
