@@ -25,6 +25,20 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 _NO_SKIPS = "ESKER_FORBID_SKIPS"
+_LONG = (
+    "test_faults_killed_commands.py",
+    "test_faults_full_disk.py",
+    "test_ship_ci_github_runs.py",
+    "test_ship_ci_gitlab_runs.py",
+    "test_examples_agentbox_live.py",
+    "test_cli_images_live.py",
+    "test_runtimes_nix_live.py",
+    "test_testing_plugin_live.py",
+    "test_runtimes_nix_newer.py",
+    "test_faults_random_kills.py",
+)
+"""The files whose live tests take over half a minute, the longest first. They begin a run, so that no worker has a long
+file left when the others have none."""
 _PATIENCE = 120
 """Seconds."""
 
@@ -87,9 +101,11 @@ def pytest_collection_modifyitems(config, items):
         chosen = bool(areas) if wanted == "all" else wanted in areas if wanted else not areas
         chosen &= named is None or item.nodeid in named
         (kept if chosen else left).append(item)
+    if wanted:
+        kept.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
     if left:
         config.hook.pytest_deselected(items=left)
-        items[:] = kept
+    items[:] = kept
 
 
 @pytest.hookimpl(wrapper=True)
