@@ -6,6 +6,8 @@ import pytest
 
 from esker.declare.validate import esker_table
 from esker.formats.manifest import document, from_table
+from esker.ship.content import services
+from esker.ship.image.unit import APPLICATION, CONFIGURATION
 
 DIGEST = f"sha256:{'0' * 64}"
 HEAD = 'schema-version = "1.14.0"\n[plugins.esker.image]\n'
@@ -46,7 +48,7 @@ def checked(text):
                 f"`{name}` is the name of a layer that images have by themselves",
                 "choose another name",
             )
-            for name in ("configuration", "application", "esker", "small packages", "small packages 2", "base 1")
+            for name in (CONFIGURATION, APPLICATION, services.CATEGORY, "small packages", "small packages 2", "base 1")
         ),
         (
             'layers = [{ name = "a", packages = ["x"] }, { name = "b", packages = ["x"] }]',

@@ -81,7 +81,7 @@ class Supervisor:
 
     @property
     def idle(self) -> bool:
-        """Whether every service is stopped, nobody holds one, and nobody attends; one that has completed is not."""
+        """Whether every service is stopped (one that has completed is not), nobody holds one, and nobody attends."""
         stopped = all(service.state == "Stopped" for service in self.services.values())
         return stopped and not self._stops and not self._holds.held() and not self._holds.attended
 

@@ -84,7 +84,7 @@ def _head(job: Job) -> dict[str, Value]:
 
 
 def _runner(job: Job, system: str) -> Value:
-    labels = job.runners.get(system, (GITHUB_RUNNERS.get(system, ""),))
+    labels = job.runners.get(system) or (GITHUB_RUNNERS[system],)
     return labels[0] if len(labels) == 1 else list(labels)
 
 

@@ -176,7 +176,7 @@ def _systems(
         listed = ", ".join(offered)
         raise UsageError(
             f"the host has no machine for {', '.join(wanted)}",
-            hint=f"it has {listed}: options.systems; name machines of yours in `runners` of [plugins.esker.ci]",
+            hint=f"add one of {listed} to options.systems, or name a machine of yours: `runners` in [plugins.esker.ci]",
         )
     return here
 
