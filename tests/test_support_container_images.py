@@ -17,18 +17,11 @@ pytestmark = [
 
 @pytest.fixture
 def run(docker_engine):
-    """Give a function that runs a container until it ends, and returns its status and what it has said.
-
-    The engine's log is read after the end. An attached `docker run` has once printed nothing for a container that had
-    succeeded: what its connection loses, it does not report.
-    """
+    """Give a function that runs a container until it ends, and returns its status and what it has said."""
 
     def ended(*arguments):
-        begun = docker_engine.docker("run", "--detach", *arguments).strip()
-        status = int(docker_engine.docker("wait", begun))
-        environ = os.environ | docker_engine.variables
-        told = subprocess.run(["docker", "logs", begun], env=environ, capture_output=True, text=True, check=True)
-        return status, told.stdout + told.stderr
+        status, printed, messages = docker_engine.ran(*arguments)
+        return status, printed + messages
 
     return ended
 

@@ -100,7 +100,7 @@ def test_wheels_on_the_python_of_a_base(project, esker, index, registry, tmp_pat
     with PodmanEngine() as engine:
         done = engine.podman("load", "--input", str(archive))
         assert done.returncode == 0, done.stderr
-        assert engine.docker("run", "--rm", "--network=none", "localhost/project:1.0").strip() == SAID
+        assert engine.said("--network=none", "localhost/project:1.0").strip() == SAID
 
 
 def test_what_a_registry_gives_is_checked(project, esker, index, registry, tmp_path):

@@ -280,7 +280,7 @@ def test_podman_loads_and_runs(tmp_path):
                 write_archive(file, [its], parse(f"registry.example/{codec}:1.0"), made)
             loaded = engine.podman("load", "--input", str(tmp_path / f"{codec}.tar"))
             assert loaded.returncode == 0, loaded.stderr
-            ran = engine.docker("run", "--rm", "--network=none", f"registry.example/{codec}:1.0")
+            ran = engine.said("--network=none", f"registry.example/{codec}:1.0")
             assert ran == f"hello {codec}\n"
             shown = engine.podman("image", "inspect", "--format", "{{.Id}}", f"registry.example/{codec}:1.0").stdout
             assert shown.strip() == its.config_descriptor.digest.partition(":")[2]
