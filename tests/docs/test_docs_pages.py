@@ -40,7 +40,9 @@ def test_every_page_is_named_in_the_readme():
 
 def _typed(text):
     """Yield the words of each `esker` command in a page, without what a shell or another program reads."""
-    for span in re.findall(r"`(esker [^`]+)`|^(?: {4})?(?:\$ )?(esker .+)$|\"\$\((esker [^)]+)\)\"", text, re.MULTILINE):
+    for span in re.findall(
+        r"`(esker [^`]+)`|^(?: {4})?(?:\$ )?(esker .+)$|\"\$\((esker [^)]+)\)\"", text, re.MULTILINE
+    ):
         lexer = shlex.shlex("".join(span).partition("  ")[0], posix=True, punctuation_chars="|;&<>()")
         lexer.whitespace_split = True
         words = []
