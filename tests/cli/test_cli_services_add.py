@@ -57,7 +57,7 @@ def test_an_empty_directory_becomes_an_environment_with_the_service(esker, valke
 
 @pytest.mark.parametrize("command", ["start", "status", "urls"])
 def test_where_no_service_is_declared_it_is_named(esker, project, command):
-    """Who has no service yet learns of the command that adds one."""
+    """Somebody who has no service yet learns of the command that adds one."""
     project()
     assert "esker services add postgres\n" in esker("services", command).err
 
