@@ -55,6 +55,13 @@ def test_an_empty_directory_becomes_an_environment_with_the_service(esker, valke
     assert ran.status == 0, ran.err
 
 
+@pytest.mark.parametrize("command", ["start", "status", "urls"])
+def test_where_no_service_is_declared_it_is_named(esker, project, command):
+    """Somebody who has no service yet learns of the command that adds one."""
+    project()
+    assert "esker services add postgres\n" in esker("services", command).err
+
+
 def test_a_repository_without_files_counts_as_empty(esker, valkey, empty):
     """A directory in which there is only `.git` gets its environment too."""
     (empty / ".git").mkdir()

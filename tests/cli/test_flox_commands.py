@@ -49,6 +49,7 @@ def test_a_bare_flox_says_what_to_do_next(flox, project, nowhere):
     [
         (("fly",), "there is no command `fly`"),
         (("lock",), "there is no command `lock`"),
+        (("exec", "-p", "conda/jq", "--", "jq"), "there is no command `exec`"),
         (("search", "hello"), "`flox search` is not implemented yet"),
         (("activate", "--nope", "x"), "`--nope` is not expected in this context"),
         (("services", "status", "--nope"), "`--nope` is not expected in this context"),

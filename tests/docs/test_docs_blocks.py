@@ -101,7 +101,12 @@ def test_the_tables_of_the_first_guide_are_valid(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "page", sorted(str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+    "page",
+    sorted(
+        str(path.relative_to(ROOT))
+        for pattern in ("*.md", "docs/**/*.md", "examples/*/README.md", "changelog.d/README.md")
+        for path in ROOT.glob(pattern)
+    ),
 )
 def test_links_lead_somewhere(page):
     """Each link of a document to another, or to a heading of one, leads there."""

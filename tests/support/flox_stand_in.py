@@ -2,7 +2,7 @@
 
 It was written from a description of Flox 1.14 alone: its manual, its messages, what it does in which order. It shares
 no line with Esker's own activation and services, so that whatever drives a `flox` meets a second reading of that
-description, and no more than that: docs/concepts/when-flox-venv-containers.md lists what only Flox itself can confirm.
+description, and no more than that: docs/reference/flox.md lists what only Flox itself can confirm.
 
 As in Flox, an executive belongs to an environment while processes are attached to it: it runs the services, and when
 the last process has left it stops them, runs `hook.on-deactivate` and removes what it kept. Left out are all that

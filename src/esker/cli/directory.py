@@ -44,7 +44,7 @@ SERVICES_FROM: Option = (
 
 RUNTIME: Option = (
     ("--runtime",),
-    {"metavar": "NAME", "help": "go by the declaration for this runtime: native, nix, guix, venv"},
+    {"metavar": "NAME", "help": "which of the project's declarations to use: native (.flox), nix, guix, venv"},
 )
 
 OF_TOOLS: tuple[Option, ...] = (

@@ -38,7 +38,7 @@ COMMANDS = {
     "exec": ("exec", "Run a command with packages that no project declares"),
     "allow": ("allow", "Let the prompt activate a project as it is now"),
     "deny": ("allow", "Let the prompt leave a project alone"),
-    "hook": ("hook", "Print what has a shell activate environments at its prompts"),
+    "hook": ("hook", "Print the script that activates environments at a shell's prompt"),
     "deactivate": ("deactivate", "Leave an environment that was activated in this shell"),
     "envs": ("envs", "List the active environments, and the others that are known"),
     "delete": ("delete", "Delete an environment: its manifest, lock, caches and links"),

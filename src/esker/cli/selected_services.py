@@ -93,7 +93,7 @@ def _live(project: str) -> Declaration:
 def _require_services(declaration: Declaration, system: str, names: Iterable[str]) -> None:
     services = declaration.manifest.services
     if services is None or not services.services:
-        hint = "declare one in [services]"
+        hint = "declare one in [services], or add a well-known one: esker services add postgres"
         raise ServiceError("Environment does not have any services defined.", hint=hint)
     if not declaration.services_for(system):
         hint = f"add `{system}` to the `systems` of a service"

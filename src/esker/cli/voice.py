@@ -140,7 +140,7 @@ class _FloxVoice(Voice):
         {
             *("lock", "upgrade", "outdated", "search", "show", "why", "which", "tree"),
             *("rollback", "store", "trust", "allow", "deny", "hook", "hook-env"),
-            *("ci", "doctor", "completion", "shim", "testing", "image"),
+            *("ci", "doctor", "completion", "exec", "shim", "testing", "image"),
         }
     )
     remarks = False

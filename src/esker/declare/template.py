@@ -37,8 +37,8 @@ schema-version = "{LATEST}"
 """
 
 _SECTIONS = """
-# Packages from Flox's catalogue, under names of your choice. So far only Flox can lock them. Python packages, and tools
-# that ship as wheels, belong in [plugins.esker.python] at the end: `esker install pypi/NAME` writes them there.
+# Packages from Flox's catalogue, under names of your choice. So far only Flox can lock them. Esker's own packages stand
+# at the end: `esker install pypi/NAME` (Python packages, tools that ship as wheels) or `conda/NAME` (every language).
 [install]
 # jq.pkg-path = "jq"
 # nodejs = { pkg-path = "nodejs", version = "^24" }

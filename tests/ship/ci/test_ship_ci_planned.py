@@ -192,6 +192,17 @@ def test_services_of_the_machine_are_started_by_the_job(plan):
     assert job.containers == {}
 
 
+def test_services_that_esker_starts_run_on_linux(plan):
+    """No job is written for a system on which it could only fail; Flox runs services elsewhere too."""
+    manifest = 'options.systems = ["aarch64-darwin", "x86_64-linux"]\n[services]\nweb.command = \'x\'\n'
+    assert plan(manifest).systems == ("x86_64-linux",)
+    assert "Left out: aarch64-darwin; Esker runs services on Linux alone." in plan.said
+    assert plan(manifest, given=Choices(test=("make",), through="flox")).systems == ("x86_64-linux", "aarch64-darwin")
+    with pytest.raises(UsageError, match="no machine for aarch64-darwin") as told:
+        plan(manifest.replace(', "x86_64-linux"', ""))
+    assert "darwin" not in told.value.hint
+
+
 @pytest.mark.parametrize(("runtime", "declaration"), [("nix", "flake.nix"), ("guix", "manifest.scm")])
 def test_a_toolchain_from_another_tool(plan, runtime, declaration):
     """The machine needs the tool that the manifest names."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import tarfile
+from types import SimpleNamespace
 
 import msgspec
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from esker.errors import HostError, ImageError
+from esker.progress import Silent
+from esker.settings import Settings
 from esker.ship.content import standalone
 from esker.store.store import Store
 from tests.ship.content.conftest import image_of
@@ -88,6 +92,14 @@ def test_where_nothing_may_be_fetched(environ, project, store, index):
         image_of(project, text, environ, store)
     assert "esker install conda/python" in caught.value.hint
     assert "that of a base: `from` and `python`" in caught.value.hint
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_a_python_for_another_machine_is_known(environ, tmp_path, machine):
+    """An image for ARM can be made on x86-64, and the reverse: uv lists the Pythons of every architecture."""
+    making = SimpleNamespace(settings=Settings({**environ, "UV_PYTHON_DOWNLOADS": "automatic"}), progress=Silent())
+    address = standalone._address(making, f"{machine}-linux", SpecifierSet("==3.12.*"), str(tmp_path))
+    assert f"-{machine}-unknown-linux-gnu-" in address
 
 
 @pytest.mark.parametrize(

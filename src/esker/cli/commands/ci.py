@@ -24,7 +24,7 @@ __all__ = ["COMMANDS", "run"]
 
 COMMANDS = {
     "github": "write the workflow for GitHub that tests the project in its environment",
-    "gitlab": "write the pipeline for GitLab that does",
+    "gitlab": "write the pipeline for GitLab that tests the project in its environment",
     "key": "print what a cache restores and saves, and the key: for jobs",
     "prepare": "install the environment as it is locked, and print a summary: for jobs",
     "export": "give the later steps of a job on GitHub the environment's variables",

@@ -25,7 +25,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         '  eval "`esker hook tcsh`"       in ~/.tcshrc\n'
         '  eval "$(esker hook direnv)"    in ~/.config/direnv/direnvrc, for `use esker`'
     )
-    summary = "Print what has a shell activate, at its prompts, the allowed environments of its directory."
+    summary = "Print the script with which a shell activates, at its prompt, the allowed environments of its directory."
     parser = Parser(name, summary, examples, voice=voice)
     parser.add_argument("shell", choices=(*NAMES, "direnv"), metavar="SHELL", help=", ".join((*NAMES, "direnv")))
     options = parser.parse_args(arguments)

@@ -36,7 +36,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     forms.add_argument("-e", "--extended", action="store_true", help="names, origins and versions (default)")
     forms.add_argument("-n", "--name", action="store_true", help="only names")
     forms.add_argument("-a", "--all", action="store_true", help="every detail of each package")
-    forms.add_argument("-c", "--config", action="store_true", help="the text of the manifest")
+    forms.add_argument("-c", "--config", action="store_true", help="the manifest, merged with what it includes")
     forms.add_argument("-u", "--upstream", action="store_true", help=SUPPRESS)
     parser.add_argument("--files", metavar="NAME", help="the files that an installed package brings")
     forms.add_argument("--json", action="store_true", help="print the packages, or the files, as JSON")

@@ -96,12 +96,15 @@ def planned(
     if starts and tool in {"nix", "guix"}:
         say(f"`{tool}` starts no services: put what starts them before the tests, or let Esker enter the environment.")
         starts = False
+    reason = "the host runs containers beside a job on Linux alone" if run_beside else ""
+    if starts and tool == "esker":
+        reason = "Esker runs services on Linux alone"
     return Job(
         name=declared.name,
         directory=place.directory,
         declaration=_OF_RUNTIMES.get(declared.esker.runtime, kind),
         test=_entered(place, kind, test, tool),
-        systems=_systems(declared, {**offered, **declared.esker.ci.runners}, on_linux=bool(run_beside), say=say),
+        systems=_systems(declared, {**offered, **declared.esker.ci.runners}, reason, say),
         runners=declared.esker.ci.runners,
         tool=tool,
         starts_services=starts,
@@ -161,19 +164,25 @@ def _check_packages(declared: Declaration, chosen: Choices) -> None:
 
 
 def _systems(
-    declared: Declaration, offered: Iterable[str], *, on_linux: bool, say: Callable[[str], object]
+    declared: Declaration, offered: Iterable[str], why_linux: str, say: Callable[[str], object]
 ) -> tuple[str, ...]:
-    """Return the declared systems for which there are machines, the host's or declared ones, in the host's order."""
+    """Return the declared systems for which there are machines, the host's or declared ones, in the host's order.
+
+    With a reason why the job can run on Linux alone (`why_linux`), the other systems are left out.
+    """
     wanted = declared.manifest.options.systems
     if wanted is None:
         say(f"The project declares no systems: the job is for {_FIRST}.")
         wanted = (_FIRST,)
-    here = tuple(each for each in offered if each in wanted and not (on_linux and not each.endswith("linux")))
-    if left := sorted(set(wanted) - set(here)):
-        why = "it runs containers beside a job on Linux alone" if on_linux else "it offers no such machine"
-        say(f"Left out, because of the host: {', '.join(left)}; {why}.")
+    usable = [each for each in offered if not why_linux or each.endswith("linux")]
+    here = tuple(each for each in usable if each in wanted)
+    without = sorted(set(wanted) - set(offered))
+    if without:
+        say(f"Left out: {', '.join(without)}; the host offers no such machine.")
+    if not_linux := sorted(set(wanted) - {*here, *without}):
+        say(f"Left out: {', '.join(not_linux)}; {why_linux}.")
     if not here:
-        listed = ", ".join(offered)
+        listed = ", ".join(usable)
         raise UsageError(
             f"the host has no machine for {', '.join(wanted)}",
             hint=f"add one of {listed} to options.systems, or name a machine of yours: `runners` in [plugins.esker.ci]",

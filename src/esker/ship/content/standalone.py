@@ -144,7 +144,8 @@ def _variables(making: Making) -> Mapping[str, str]:
 def _address(making: Making, system: str, versions: SpecifierSet, directory: str) -> str:
     """Return the address of the newest CPython that uv knows for a system."""
     machine = system.partition("-")[0]
-    command = ["python", "list", "--all-platforms", "--all-versions", "--only-downloads", "--output-format", "json"]
+    every = ["--all-platforms", "--all-arches", "--all-versions"]  # a platform alone means this machine's architecture
+    command = ["python", "list", *every, "--only-downloads", "--output-format", "json"]
     variables = {name: value for name, value in _variables(making).items() if name != _MIRROR}  # which the lock omits
     try:
         listed = json_value(uv_output(command, variables, cwd=directory).encode())
