@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from esker.declare import notations, project_directory
-from esker.declare.adopt import Adopted, conda_table, python_table, service_lines, systems_line
+from esker.declare.adopt import Adopted, conda_table, python_table, service_lines, systems_line, variable_lines
 from esker.errors import AlreadyExists, UsageError
 from esker.formats.lockfile import Lockfile, render
 from esker.formats.manifest import LATEST, parse
@@ -47,7 +47,7 @@ _SECTIONS = """
 
 # Variables of the activated environment. A value may refer to other variables, also to those set before.
 [vars]
-# APP_ENV = "development"
+{variables}# APP_ENV = "development"
 # DATABASE_URL = "postgresql://localhost:$PGPORT/$APP_ENV"
 
 
@@ -132,16 +132,19 @@ def manifest(*, bare: bool = False, mode: str | None = None, adopted: Adopted = 
         return f'schema-version = "{LATEST}"\n{options}'
     tables = [python_table(adopted) or _PYTHON_EXAMPLE, conda_table(adopted)]
     tables.append(_PORT.format(name=adopted.port) if adopted.port else "")
-    services = service_lines(adopted)
+    services, variables = service_lines(adopted), variable_lines(adopted)
     is_comment = not any(tables[1:]) and tables[0].rstrip().rpartition("\n")[2].startswith("#")
     sections = {
         "{mode}": f'activate.mode = "{mode}"' if mode else _MODE_EXAMPLE,
         "{systems}": systems_line(adopted) or _SYSTEMS_EXAMPLE,
         "{services}": services and f"{services}\n",
+        "{variables}": variables and f"{variables}\n",
         "{tables}": "\n".join(filter(None, tables)) + ("#" if is_comment else ""),
     }
     # One pass: what is put in may look like a place holder itself.
-    return _HEADER + re.sub(r"\{(?:mode|systems|services|tables)\}", lambda match: sections[match[0]], _SECTIONS)
+    return _HEADER + re.sub(
+        r"\{(?:mode|systems|services|variables|tables)\}", lambda match: sections[match[0]], _SECTIONS
+    )
 
 
 def files(name: str, text: str) -> dict[str, str]:

@@ -97,6 +97,25 @@ def test_one_service_has_the_port(tmp_path):
     assert adopted.left_out == ("Procfile: `api` gets no port of its own: `$PORT` is that of `web`",)
 
 
+def test_a_variable_comes_from_the_first_file(tmp_path):
+    """Another value for it is told, the same one is not; a port that a service gets is no variable."""
+    (tmp_path / "pixi.toml").write_text('[activation.env]\nMODE = "a"\nSAME = "s"\n')
+    (tmp_path / "mise.toml").write_text('[env]\nMODE = "b"\nSAME = "s"\nPORT = 80\nMORE = "m"\n')
+    (tmp_path / "Procfile").write_text("web: serve $PORT\n")
+    adopted = joined(found_in(str(tmp_path)))
+    made, _ = read_text(manifest(adopted=adopted))
+    assert made.vars == {"MODE": "a", "SAME": "s", "MORE": "m"}
+    assert adopted.taken == (
+        "pixi.toml: the variables `MODE` and `SAME`",
+        "mise.toml: the variable `MORE`",
+        "Procfile: the service `web`",
+    )
+    assert adopted.left_out == (
+        "mise.toml: `MODE` is left out: pixi.toml says `a`",
+        "mise.toml: `PORT` is left out: `web` gets a free port, as $PORT",
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [

@@ -314,11 +314,59 @@ def test_values_of_other_types_in_mise(text):
 
 def test_tables_of_mise_that_are_not_read():
     """Those that are about the project are told with what to do; those about mise itself are not."""
-    text = '[settings]\na = 1\n[env]\nA = "s3cret"\n[tasks.build]\nrun = "make"\n[vars]\nb = "c"\n[monorepo]\nx = 1\n'
+    text = '[settings]\na = 1\n[tasks.build]\nrun = "make"\n[vars]\nb = "c"\n[monorepo]\nx = 1\n'
     assert mise(text, "mise.toml", none).left_out == (
-        "mise.toml: `[env]` is left out: write variables into [vars]",
         "mise.toml: `[tasks]` is left out: write what runs in the environment into scripts, or as [services]",
         "mise.toml: `[monorepo]` is left out: it has no meaning here",
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        ("'a \"b\" c'", 'a "b" c'),
+        ("''", ""),
+        ("8080", "8080"),
+        ("true", None),
+        ("1.5", None),
+        ("['a']", None),
+        ("{ value = 'a', redact = true }", None),
+        ("'{{ get_env(name=1) }}'", None),
+        ("'{% if a %}'", None),
+        ("'$HOME'", None),
+        ("'`date`'", None),
+        (r"'a\\b'", None),
+        ("'ghp_0123456789abcdefghijabcdefghij0123456789'", None),
+        ("'http://me:word@example.org'", None),
+        ('"a\\u001Bb"', None),
+    ],
+)
+def test_variables_of_mise(value, taken):
+    """Taken is what means the same in [vars]; the line about another names the variable, and not its value."""
+    found = mise(f"[env]\nA_1 = {value}\n", "mise.toml", none)
+    assert found.variables == ({} if taken is None else {"A_1": taken})
+    assert [told.partition(": ")[2].startswith("`A_1` is left out: ") for told in found.left_out] == (
+        [True] if taken is None else []
+    )
+
+
+@pytest.mark.parametrize("name", ["PATH", "a-b", "1A", "FLOX_ENV", "ESKER_STORE", "API_TOKEN", "BASH_ENVTRACE_X"])
+def test_variables_that_no_manifest_takes(name):
+    """Neither what Esker sets itself, nor a secret, nor what is no name."""
+    found = mise(f'[env]\n"{name}" = "word"\n', "mise.toml", none)
+    assert not found.declares
+    assert [told.startswith(f"mise.toml: `{name}` is left out: ") for told in found.left_out] == [True]
+    assert "word" not in found.left_out[0]
+
+
+def test_what_mise_does_beside_variables():
+    """A directive and a list of tables are told, each in one line."""
+    assert mise('[env]\n_.file = ".env"\nmise.a = "b"\n', "mise.toml", none).left_out == (
+        "mise.toml: `env._` is left out: write what it does into [hook]",
+        "mise.toml: `env.mise` is left out: it is about mise itself",
+    )
+    assert mise("[[env]]\na = 1\n[[env]]\nb = 1\n", "mise.toml", none).left_out == (
+        "mise.toml: `[[env]]` is left out: write its variables into [vars]",
     )
 
 

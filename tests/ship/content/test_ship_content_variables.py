@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from esker.errors import ImageError
-from esker.ship.content.secrets import ABOUT, ENDINGS, FORMS, NAMES, secret
+from esker.formats.secrets import ABOUT, ENDINGS, FORMS, NAMES, secret
 from esker.ship.content.variables import image_variables
 
 OWN = {"FLOX_ENV": ("/opt/esker/env", "where"), "PATH": ("/opt/esker/env/bin:/bin", "programs")}

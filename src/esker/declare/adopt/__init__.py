@@ -8,6 +8,16 @@ from __future__ import annotations
 
 from esker.declare.adopt.joined import MOST_TOLD, Adopted, joined
 from esker.declare.adopt.project_files import found_in
-from esker.declare.adopt.written import conda_table, python_table, service_lines, systems_line
+from esker.declare.adopt.written import conda_table, python_table, service_lines, systems_line, variable_lines
 
-__all__ = ["MOST_TOLD", "Adopted", "conda_table", "found_in", "joined", "python_table", "service_lines", "systems_line"]
+__all__ = [
+    "MOST_TOLD",
+    "Adopted",
+    "conda_table",
+    "found_in",
+    "joined",
+    "python_table",
+    "service_lines",
+    "systems_line",
+    "variable_lines",
+]

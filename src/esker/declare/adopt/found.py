@@ -84,13 +84,16 @@ class Found(NamedTuple):
     """What every machine has at least, by the keys of `system-requirements`."""
     services: Mapping[str, str] = MappingProxyType({})
     """Command lines by name."""
+    variables: Mapping[str, str] = MappingProxyType({})
+    """Plain values by name."""
     left_out: tuple[str, ...] = ()
     """What was not taken, each as a line that begins with the file."""
 
     @property
     def declares(self) -> bool:
         """Whether there is anything to take."""
-        return bool(self.project or self.requirements or self.python or self.specs or self.services or self.systems)
+        packages = self.project or self.requirements or self.python or self.specs
+        return bool(packages or self.services or self.systems or self.variables)
 
 
 def left_out(place: str, value: str, reason: object) -> str:
@@ -111,7 +114,7 @@ def misspelt(place: str, path: str, names: Iterable[str], present: Container[str
 def limited(found: Found) -> Found:
     """Return what was found, or nothing of it if that is more than a manifest is for."""
     texts = (*found.requirements, *(spec.text for spec in found.specs), *found.services, *found.services.values())
-    texts += (*found.channels, *found.machine.values())
+    texts += (*found.channels, *found.machine.values(), *found.variables, *found.variables.values())
     if len(texts) <= _MOST and sum(len(text.encode()) for text in texts) <= _LARGEST:
         return found
     reason = f"it declares more than {_MOST} things, or more than {_LARGEST >> 10} KiB of them"

@@ -44,6 +44,8 @@ class Adopted(NamedTuple):
     machine: tuple[Mapping[str, str], str] | None = None
     systems: tuple[tuple[str, ...], str] | None = None
     services: tuple[Mapping[str, str], str] = (MappingProxyType({}), "")
+    variables: tuple[tuple[str, str, str], ...] = ()
+    """Each with its value and the file that it came from."""
     port: str | None = None
     """The service that is to listen on `$PORT`."""
     taken: tuple[str, ...] = ()
@@ -57,7 +59,8 @@ def joined(founds: Iterable[Found], most: int | None = MOST_TOLD) -> Adopted:
 
     Of one file, at most so many things that are left out are told, and the others counted; None means all.
     """
-    every = _one_port(_without_wheels(_without_second_tools(_without_alternatives(list(founds)))))
+    every = _without_wheels(_without_second_tools(_without_alternatives(list(founds))))
+    every = _without_second_variables(_one_port(every))
     services = next(((each.services, each.file) for each in every if each.services), (MappingProxyType({}), ""))
     return Adopted(
         project=next((each.project for each in every if each.project), None),
@@ -68,6 +71,7 @@ def joined(founds: Iterable[Found], most: int | None = MOST_TOLD) -> Adopted:
         machine=next(((each.machine, each.file) for each in every if each.machine and each.specs), None),
         systems=next(((each.systems, each.file) for each in every if each.systems), None),
         services=services,
+        variables=tuple((name, value, each.file) for each in every for name, value in each.variables.items()),
         port=next(iter(_with_port(services[0])), None),
         taken=tuple(_taken(each) for each in every if each.declares and not each.project),
         left_out=tuple(line for each in every for line in _few(each, most)),
@@ -144,6 +148,28 @@ def _without_wheels(founds: Sequence[Found]) -> list[Found]:
     return [taken(found) for found in founds]
 
 
+def _without_second_variables(founds: Sequence[Found]) -> list[Found]:
+    """Take each variable from the first file that has it, and none that is a port of a service."""
+    services = next((each.services for each in founds if each.services), {})
+    owners: dict[str, tuple[str, str]] = {}
+    if _with_port(services):
+        owners["PORT"] = ("", "")
+
+    def taken(found: Found) -> Found:
+        told, kept = [], {}
+        for name, value in found.variables.items():
+            other, file = owners.setdefault(name, (value, found.file))
+            if file == found.file:
+                kept[name] = value
+            elif name == "PORT" and not file:
+                told.append(left_out(found.file, name, f"`{_with_port(services)[0]}` gets a free port, as $PORT"))
+            elif other != value:
+                told.append(left_out(found.file, name, f"{file} says `{other}`"))
+        return found._replace(variables=kept, left_out=(*found.left_out, *told))
+
+    return [taken(found) for found in founds]
+
+
 def _one_port(founds: Sequence[Found]) -> list[Found]:
     """Tell which services would share `$PORT`, which is a port of the first of them."""
 
@@ -187,6 +213,8 @@ def _taken(found: Found) -> str:
         parts.append(counted(len(found.requirements), "Python package"))
     if found.systems:
         parts.append(f"the systems {', '.join(found.systems)}")
+    if found.variables:
+        parts.append(f"the {noun(len(found.variables), 'variable')} {named(list(found.variables))}")
     if found.services:
         parts.append(f"the {noun(len(found.services), 'service')} {named(list(found.services))}")
     also = f" (with {', '.join(found.included)})" if found.included else ""

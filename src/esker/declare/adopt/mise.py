@@ -1,10 +1,11 @@
-"""`mise.toml`: the tools that mise installs, of which those are taken that conda has, and the range of Python."""
+"""`mise.toml`: of the tools that mise installs those that conda has, the range of Python, and plain variables."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from esker.declare.adopt.found import Found, NotTaken, Spec, Unreadable, left_out, misspelt
+from esker.declare.adopt.variables import variables
 from esker.declare.adopt.version_files import python_range, tool
 from esker.formats.tables.positions import positions
 from esker.formats.untrusted import toml_table
@@ -17,16 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["mise"]
 
 _REASONS = {
-    "env": "write variables into [vars]",
     "hooks": "write scripts into [hook]",
     "tasks": "write what runs in the environment into scripts, or as [services]",
 }
+_DIRECTIVES = {"_": "write what it does into [hook]", "mise": "it is about mise itself"}
+"""Keys of `[env]` that are no variables."""
 _MISES_OWN = {"alias", "min_version", "plugins", "settings", "shell_alias", "tool_alias", "vars"}
 """What is about mise itself; `vars` are only for its templates."""
 
 
 def mise(text: str, file: str, _: Read) -> Found:
-    """Return the tools that a mise.toml names; raises Unreadable if it is not valid."""
+    """Return the tools and the variables that a mise.toml names; raises Unreadable if it is not valid."""
     try:
         values = toml_table(text)
     except ValueError as error:
@@ -44,7 +46,26 @@ def mise(text: str, file: str, _: Read) -> Found:
                 specs.append(Spec(tool(name, _version(value))))
         except NotTaken as reason:
             told.append(left_out(f"{file}:{lines['tools', key]}", key, reason))
-    return Found(file, python=python, specs=tuple(dict.fromkeys(specs)), left_out=tuple(told))
+    taken, without = _variables(values.get("env"), file)
+    return Found(
+        file,
+        python=python,
+        specs=tuple(dict.fromkeys(specs)),
+        variables=taken,
+        left_out=(*told, *without),
+    )
+
+
+def _variables(table: object, file: str) -> tuple[dict[str, str], list[str]]:
+    """Return the variables of `[env]`, and a line for each thing that is left out."""
+    if isinstance(table, list):
+        return {}, [left_out(file, "[[env]]", "write its variables into [vars]")]
+    entries = table if isinstance(table, dict) else {}
+    taken, told = variables({name: value for name, value in entries.items() if name not in _DIRECTIVES}, file)
+    return taken, [
+        *(left_out(file, f"env.{name}", _DIRECTIVES[name]) for name in entries if name in _DIRECTIVES),
+        *told,
+    ]
 
 
 def _version(value: Any) -> str:
@@ -59,9 +80,9 @@ def _version(value: Any) -> str:
 def _unread(values: Mapping[str, Any], file: str, lines: Mapping[tuple[str, ...], int]) -> Iterator[str]:
     """Yield a line for each table that is about the project and not read, and for a slip."""
     for key in values:
-        if key == "tools" or key in _MISES_OWN:
+        if key in {"tools", "env"} or key in _MISES_OWN:
             continue
-        slip = None if key in _REASONS else misspelt(f"{file}:{lines[key,]}", f"[{key}]", ["tools"], values)
+        slip = None if key in _REASONS else misspelt(f"{file}:{lines[key,]}", f"[{key}]", ["tools", "env"], values)
         if slip is not None:
             yield slip
         elif values[key]:

@@ -1,7 +1,8 @@
 """`pixi.toml`: pixi's workspace, of which its default environment without features is taken.
 
 The keys are pixi's: `[workspace]` (once `[project]`) with channels and platforms, `[dependencies]`,
-`[pypi-dependencies]`, `[system-requirements]`, and `[target.PLATFORM.dependencies]` for what only some platforms need.
+`[pypi-dependencies]`, `[system-requirements]`, `[activation.env]`, and `[target.PLATFORM.dependencies]` for what only
+some platforms need.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from esker.declare import notations
 from esker.declare.adopt.conda_environment import taken_channels
 from esker.declare.adopt.found import Found, NotTaken, Spec, Unreadable, conda_spec, left_out, misspelt, wheel
+from esker.declare.adopt.variables import variables
 from esker.formats.conda.specs import system_of_subdir
 from esker.formats.conda.subdirs import SUBDIRS
 from esker.formats.systems import SYSTEMS
@@ -25,12 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["pixi"]
 
-_READ = {"workspace", "project", "dependencies", "pypi-dependencies", "system-requirements", "target"}
+_READ = {"workspace", "project", "dependencies", "pypi-dependencies", "system-requirements", "activation", "target"}
 _REASONS = {
     "tasks": "write what runs in the environment into scripts, or as [services]",
     "feature": "an environment of Esker has one set of packages",
     "environments": "an environment of Esker has one set of packages",
-    "activation": "write variables into [vars], and scripts into [hook]",
     **dict.fromkeys(("build-dependencies", "host-dependencies", "package"), "it is for building a package"),
     "pypi-options": "which index is used is a setting of the machine, in uv.toml",
 }
@@ -59,6 +60,10 @@ def pixi(text: str, file: str, _: Read) -> Found:
     specs, unknown = _specs(values, file)
     requirements, local = _requirements(_table(values, "pypi-dependencies"), file)
     machine, strange = _machine(_table(values, "system-requirements"), file)
+    activation = _table(values, "activation")
+    taken, without_meaning = variables(activation.get("env"), file)
+    if activation.get("scripts"):
+        without_meaning.append(left_out(file, "activation.scripts", "write what they do into [hook]"))
     return Found(
         file,
         requirements=tuple(requirements),
@@ -66,7 +71,8 @@ def pixi(text: str, file: str, _: Read) -> Found:
         channels=channels,
         systems=systems,
         machine=machine,
-        left_out=(*told, *without, *foreign, *unknown, *local, *strange),
+        variables=taken,
+        left_out=(*told, *without, *foreign, *unknown, *local, *strange, *without_meaning),
     )
 
 

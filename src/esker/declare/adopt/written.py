@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from esker.declare.adopt.found import Spec
     from esker.declare.adopt.joined import Adopted
 
-__all__ = ["conda_table", "python_table", "service_lines", "systems_line"]
+__all__ = ["conda_table", "python_table", "service_lines", "systems_line", "variable_lines"]
 
 _PROJECT = """\
 # The project's packages are listed in its pyproject.toml, where `esker install pypi/NAME` adds them. `dependencies` has
@@ -80,3 +80,11 @@ def service_lines(adopted: Adopted) -> str:
     services, file = adopted.services
     lines = [f"{name}.command = {string(command)}\n" for name, command in services.items()]
     return "".join([f"# from {file}\n", *lines]) if lines else ""
+
+
+def variable_lines(adopted: Adopted) -> str:
+    """Return the lines of [vars], and nothing if there are no variables."""
+    lines = []
+    for file, members in groupby(adopted.variables, key=lambda entry: entry[2]):
+        lines += [f"# from {file}\n", *(f"{name} = {string(value)}\n" for name, value, _ in members)]
+    return "".join(lines)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import ImageError
 from esker.formats.elf import LOADERS
+from esker.formats.secrets import secret
 from esker.ship.content.c_library import CLibrary
 from esker.ship.content.places import between
-from esker.ship.content.secrets import secret
 from esker.ship.content.variables import Variable
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import esker
 from esker.errors import ImageError
+from esker.formats.secrets import secret
 from esker.ship.content.fixed import fixed_unit
 from esker.ship.content.places import CACHE, RUNTIME
-from esker.ship.content.secrets import refuse_forms, secret
+from esker.ship.content.secrets import refuse_forms
 from esker.ship.image.unit import CONFIGURATION, File
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.activate.expansion import expanded, needs_bash
 from esker.errors import ImageError
 from esker.formats.references import references, vars_in_order
-from esker.ship.content.secrets import secret
+from esker.formats.secrets import secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
