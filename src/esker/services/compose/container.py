@@ -122,7 +122,7 @@ def parse_containers(text: str) -> list[Container]:
     """Return the containers in the output of `docker inspect`; raise ValueError if it is no such output."""
     try:
         return [_container(each) for each in json.loads(text)]
-    except (TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"`docker inspect` answered with something else: {error!r}") from error
 
 
