@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import get_args
 
 import pytest
 
 from esker.cli import voice
 from esker.cli.views.drawing import Drawing, _fitting
-from esker.cli.views.services import table
+from esker.cli.views.services import reason, table
+from esker.declare.declaration import JoinedCondition
 from esker.services.status import ServiceStatus
 from tests.support.terminal import Screen, on_a_terminal
 
@@ -37,6 +39,13 @@ def terminal(environ, project, esker):
 
     yield run
     esker("services", "stop")
+
+
+@pytest.mark.parametrize("condition", [word for words in get_args(JoinedCondition) for word in get_args(words)])
+def test_what_a_service_waits_for_is_said_of_every_condition(condition):
+    """Also of the one that only the newer manifests of Flox have."""
+    told = reason(ServiceStatus(name="api", status="Pending", waits_for={"db": condition}))
+    assert told.startswith("waits for `db` to ")
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ _CONDITIONS = {
     "service_started": "to start",
     "service_healthy": "to be healthy",
     "service_completed_successfully": "to complete",
+    "service_completed": "to end",
 }
 _TITLE = "The services as they change; Ctrl-C ends this"
 _EVERY = 0.5
