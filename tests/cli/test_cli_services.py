@@ -422,6 +422,23 @@ def test_a_shell_that_starts_services_in_place_ends_them_when_it_leaves(esker, w
     assert esker("services", "wait", "--for", "stopped", "web", "--timeout", "20").status == 0
 
 
+def test_a_shell_that_leaves_gives_services_back_even_if_the_manifest_has_a_mistake(esker, web, environ):
+    """The mistake was made after they were started, and is no reason for them to run on."""
+    esker_path = os.path.join(os.path.dirname(sys.executable), "esker")
+    manifest = web / ".flox/env/manifest.toml"
+    script = f"""set -eu
+    eval "$({esker_path} activate -s)"
+    echo 'broken [' >{manifest}
+    esker deactivate
+    cp kept.toml {manifest}
+    {esker_path} services status --json
+    """
+    (web / "kept.toml").write_text(manifest.read_text())
+    done = subprocess.run(["bash", "-c", script], cwd=web, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [one["status"] for one in json.loads(done.stdout)] == ["Stopped", "Stopped"]
+
+
 def test_renewing_ports_that_are_all_fixed_says_that_none_changed(esker, project):
     """No message speaks of new ports where the manifest fixes each."""
     project(

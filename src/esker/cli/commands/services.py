@@ -351,7 +351,7 @@ def _release(arguments: list[str], voice: Voice) -> int:
     parser = _parser("release", "Release the services that `hold` started for a process.", "", voice)
     _add_holder(parser)
     options = parser.parse_args(arguments)
-    _services(options, voice).release(options.pid, options.token)
+    _present(options, voice).release(options.pid, options.token)
     return 0
 
 
