@@ -351,18 +351,22 @@ def test_renewed_ports_of_what_runs_are_told_how_to_take_effect(esker, web):
     assert "For those that run" not in esker("services", "ports", "--renew").err
 
 
-def test_logs_follow_and_wait(esker, web, environ):
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [((), "web: hello from the hook\n"), (("--json",), '{"service": "web", "line": "hello from the hook"}\n')],
+)
+def test_logs_follow_and_wait(esker, web, environ, options, line):
     """`logs --follow` shows a line as it is written; `wait --for stopped` returns when the service has stopped."""
     esker("services", "start")
     follower = subprocess.Popen(
-        [sys.executable, "-m", "esker", "services", "logs", "--follow", "web"],
+        [sys.executable, "-m", "esker", "services", "logs", "--follow", "web", *options],
         cwd=web,
         env=environ,
         stdout=subprocess.PIPE,
         text=True,
     )
     with follower:
-        assert follower.stdout.readline() == "web: hello from the hook\n"
+        assert follower.stdout.readline() == line
         follower.send_signal(signal.SIGINT)
     assert follower.returncode == 130
     assert esker("services", "wait", "web").status == 0
@@ -390,6 +394,24 @@ def test_logs_of_several_services(project, esker):
     unknown = esker("services", "logs", "web", "wbe")
     assert (unknown.status, unknown.out, "service `wbe` does not exist" in unknown.err) == (1, "", True)
     esker("services", "stop")
+
+
+def test_watching_one_service_shows_no_other(esker, web, environ):
+    """Neither at the beginning nor later; a name that is none is an error."""
+    esker("services", "start")
+    watcher = subprocess.Popen(
+        [sys.executable, "-m", "esker", "services", "status", "--watch", "--json", "web"],
+        cwd=web,
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with watcher:
+        first = watcher.stdout.readline()
+        esker("services", "stop")
+        shown = [json.loads(line) for line in (first, *watcher.stdout)]
+    assert (watcher.returncode, {each["name"] for each in shown}, shown[-1]["status"]) == (0, {"web"}, "Stopped")
+    assert "service `wbe` does not exist" in esker("services", "status", "--watch", "wbe").err
 
 
 def test_looking_runs_nothing_of_the_project(esker, web):

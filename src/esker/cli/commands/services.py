@@ -262,7 +262,7 @@ def _say_remarks(services: Chamber, voice: Voice) -> None:
 def _watch(services: Chamber, options: Namespace, voice: Voice) -> int:
     from esker.cli.views.services import Live
 
-    states = services.status()
+    states = services.status(*options.name)
     say_unknown(services, states, voice)
     with Live(voice, as_json=options.json, always=True) as live:
         for status in states:
@@ -295,7 +295,10 @@ def _logs(arguments: list[str], voice: Voice) -> int:
     width = max(map(len, options.name or services.names), default=0)
     if options.follow:
         for name, line in services.follow(*options.name, count=options.tail):
-            print(shown(f"{name:<{width}}: {line}", colours=True), flush=True)
+            if options.json:
+                print_json({"service": name, "line": line}, indent=None)
+            else:
+                print(shown(f"{name:<{width}}: {line}", colours=True), flush=True)
         return 0
     lines = [(name, line) for name in options.name or services.names for line in _log(services, name, options)]
     if options.json:
