@@ -148,7 +148,31 @@ def test_stop_says_what_it_had_to_kill(project, esker):
     assert (stopped.status, stopped.err.count("was killed"), told in stopped.err) == (0, 1, True)
     esker("services", "start")
     stopped = esker("services", "stop", "--json")
-    assert json.loads(stopped.out)["killed"] == [{"service": "web", "signal": "SIGINT", "seconds": 0.2}]
+    killed = {"service": "web", "signal": "SIGINT", "seconds": 0.2, "container": None}
+    assert json.loads(stopped.out)["killed"] == [killed]
+
+
+def test_restart_says_what_it_had_to_kill(project, esker):
+    """As `stop` does, of a service that the manifest has no more too; and so does `start --recreate`."""
+    manifest = project(STUBBORN) / ".flox/env/manifest.toml"
+    esker("services", "start")
+    told = "! Service 'web' did not end within 0.2 s of SIGINT, and was killed (see `stop-signal` and"
+    done = esker("services", "restart")
+    assert (done.status, done.err.count("was killed"), told in done.err) == (0, 1, True)
+    states = json.loads(esker("services", "restart", "--json").out)
+    assert {each["name"]: each["killed"] and each["killed"]["signal"] for each in states} == {
+        "quick": None,
+        "web": "SIGINT",
+    }
+    manifest.write_text(STUBBORN.replace("200ms", "300ms"))
+    done = esker("services", "start", "--recreate")
+    assert (done.status, done.err.count("was killed"), told in done.err) == (0, 1, True)
+    manifest.write_text(
+        STUBBORN.replace("[services.web]", "[services.gone]").replace("services.web]", "services.gone]")
+    )
+    done = esker("services", "restart")
+    assert (done.status, done.err.count("was killed"), "'web' did not end within 0.3 s" in done.err) == (0, 1, True)
+    esker("services", "stop")
 
 
 def test_services_run_for_a_command_and_end_with_it(esker, web):

@@ -12,9 +12,9 @@ import pytest
 
 from esker.errors import PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService, UsageError
 from esker.host import pidfd, process_table
-from esker.services.chamber import Killed, Stopped
+from esker.services.chamber import Stopped
 from esker.services.specification import CheckSpec
-from esker.services.status import ServiceStatus
+from esker.services.status import Killed, ServiceStatus
 
 
 def shell_check(test, **fields):
@@ -307,6 +307,25 @@ def test_a_stubborn_service_is_killed_after_its_grace(project):
     project.services.start()
     assert project.services.stop().killed == (Killed(service="web", signal="SIGTERM", seconds=0.2),)
     assert project.processes() == []
+
+
+def test_a_restart_says_what_it_had_to_kill(project):
+    """The state of a service tells it, until it is stopped again; so does that of one with a new definition."""
+    check = CheckSpec(form="log", target=("up",))
+    stubborn = "trap '' TERM; echo up; while :; do sleep 0.02; done"
+    project.declare("web", stubborn, stop_grace_period=0.2, check=check)
+    project.declare("other")
+    project.services.start()
+    killed = Killed(service="web", signal="SIGTERM", seconds=0.2)
+    told = []
+    project.services.restart(changed=told.append)
+    assert [each.killed for each in project.services.status()] == [None, killed]
+    assert ("Stopped", killed) in [(each.status, each.killed) for each in told]
+    project.declare("web", "echo up; exec sleep 1000", check=check)
+    assert [each.killed for each in project.services.start(recreate=True)] == [None, killed]
+    project.services.restart("web")
+    assert [each.killed for each in project.services.status()] == [None, None]
+    project.services.stop()
 
 
 def test_without_any_grace_nothing_was_ignored(project):

@@ -14,8 +14,8 @@ import pytest
 
 from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import pidfd, process_table
-from esker.services.chamber import Killed
 from esker.services.specification import CheckSpec, ServiceSpec
+from esker.services.status import Killed
 from esker.services.supervised.children import Children
 from esker.services.supervised.process_service import ProcessService
 from esker.services.supervised.programs import RunContext

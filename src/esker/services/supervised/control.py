@@ -16,7 +16,6 @@ from esker.host.interruption import plain
 from esker.services import graph, received, status
 from esker.services.chamber import (
     START_SECONDS,
-    Killed,
     Leased,
     ServiceUser,
     Stopped,
@@ -52,8 +51,8 @@ _PAUSE = 0.1
 _MOST = 1_000_000_000
 """The greatest limit in seconds, and the most lines of a log, that a caller may give; the system allows more."""
 _STOPPED = {
+    **status.KINDS,
     "ServiceUser": lambda given: received.record(ServiceUser, given, {"ServiceUser.pid": received.pid}),
-    "Killed": lambda given: received.record(Killed, given, {}),
 }
 
 
@@ -263,7 +262,8 @@ class Supervised:
         Raises UsageError if it does not run in a container, and ServiceError if somebody else has started that.
         """
         containers, _ = self._container(name)
-        if self.stop(name).left:
+        stopped = self.stop(name)
+        if stopped.left:
             raise ServiceError(
                 f"service `{name}` is not reset: its container ran before Esker used it",
                 hint=f"stop it first: esker services stop --force {name}",
@@ -271,7 +271,9 @@ class Supervised:
         containers.remove(name)
         following = [each.name for each in self.specs.values() if each.oneshot and name in each.depends_on]
         self.restart(name, *following, seconds=seconds, changed=changed)
-        return self.status(name, *following)
+        killed = {each.service: each for each in stopped.killed}  # the restart did not have to stop it again
+        statuses = self.status(name, *following)
+        return tuple(replaced(each, killed=killed.get(each.name, each.killed)) for each in statuses)
 
     def _container(self, name: str) -> tuple[Containers | Unreadable, Volumes]:
         if name not in self.specs:

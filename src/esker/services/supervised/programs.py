@@ -17,7 +17,7 @@ from esker.errors import ServiceError, ServiceFailed
 from esker.host.causes import remedy
 from esker.host.process import find_program
 from esker.host.spawn import Identity, Program, SpawnRefused
-from esker.services.chamber import Killed
+from esker.services.status import Killed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The protocol between a command and the supervisor: lines of JSON over a Unix socket.
 
-The supervisor speaks first: its greeting `{"esker-services": 7, ...}` names the version of the protocol and the pids of
+The supervisor speaks first: its greeting `{"esker-services": 8, ...}` names the version of the protocol and the pids of
 supervisor and guardian. The client then sends one request, whose verb is in `do`. It reads any number of `state`
 replies, then one `result` or `error`. These have `"ending": true` if no service is left to run. In that case one more
 line follows, whose `ended` says whether the supervisor has ended or another client needs it. A client that closes the
@@ -50,7 +50,7 @@ __all__ = [
     "versions",
 ]
 
-VERSION = 7
+VERSION = 8
 KEY = "esker-services"
 LIMIT = 1 << 26
 """The most bytes of a line; a service's variables may take megabytes."""
