@@ -247,6 +247,22 @@ def test_services_in_a_container(project, esker, docker, channel):
     docker("rm", name)
 
 
+def test_services_that_are_asked_to_end_while_they_start(project, esker, docker, channel):
+    """The container ends as one whose services run: within the grace, with status 0 and without an error."""
+    loaded(project, esker, docker, channel, "echo up; exec sleep 1000")
+    name = docker("run", "--detach", "project:latest")
+    deadline = time.monotonic() + _PATIENCE
+    while "first | up" not in docker("logs", name):
+        assert time.monotonic() < deadline, docker("logs", name) + docker("inspect", name)
+        time.sleep(0.2)
+    docker("stop", "--time", "20", name)
+    assert docker("inspect", "--format", "{{.State.ExitCode}}", name) == "0"
+    environ = os.environ | docker.variables
+    said = subprocess.run(["docker", "logs", name], env=environ, capture_output=True, text=True, check=True)
+    assert said.stderr == ""
+    docker("rm", name)
+
+
 def test_a_service_that_does_not_start(project, esker, docker, channel):
     """The container ends with status 1, and its log says why."""
     loaded(project, esker, docker, channel, "echo because; exit 3")

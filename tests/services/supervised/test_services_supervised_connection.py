@@ -21,6 +21,7 @@ import pytest
 
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import background, process_id, runtime_directory
+from esker.services.specification import CheckSpec
 from esker.services.supervised import connection, guardian, protocol, rendezvous, server
 from esker.services.supervised.control import Supervised
 from esker.services.supervised.record_lock import record_path
@@ -526,6 +527,39 @@ def test_a_greeting_that_names_a_process_which_is_not_ours_advises_nothing_about
         with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises((ServiceError, TimedOut)) as caught:
             call()
         assert "kill" not in caught.value.hint
+
+
+def test_what_the_caller_blocks_and_ignores_is_not_for_services(project, caller):
+    """A thread of a program may block signals, and a program ignore the end of its children: no service does."""
+    check = CheckSpec(form="log", target=("up",))
+    project.declare("web", "grep -E 'Sig(Blk|Ign)' /proc/self/status; echo up; exec sleep 1000", check=check)
+    begin = """
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGALRM})
+services.start()
+"""
+    process = caller(begin)
+    assert process.communicate(timeout=20) == ("", "")
+    assert project.services.logs("web") == [f"{name}:\t{0:016x}" for name in ("SigBlk", "SigIgn")] + ["up"]
+    project.services.stop()
+    assert project.processes() == []
+
+
+def test_who_watches_no_more_takes_nothing_of_the_supervisor(project):
+    """Its end of the connection is closed, also if no service changes for long."""
+    project.declare("web")
+    with project.services.lease():
+        descriptors = f"/proc/{project.record.supervisor.pid}/fd"
+        before = len(os.listdir(descriptors))
+        for _ in range(3):
+            changes = project.services.changes()
+            next(changes)
+            changes.close()
+        deadline = time.monotonic() + 10
+        while len(os.listdir(descriptors)) > before:
+            assert time.monotonic() < deadline
 
 
 def test_a_record_that_names_pid_1_is_no_record(project):

@@ -15,6 +15,7 @@ from esker.host import pidfd, process_table
 from esker.services.chamber import Stopped
 from esker.services.specification import CheckSpec
 from esker.services.status import Killed, ServiceStatus
+from esker.services.supervised import control
 
 
 def shell_check(test, **fields):
@@ -326,6 +327,18 @@ def test_a_restart_says_what_it_had_to_kill(project):
     project.services.restart("web")
     assert [each.killed for each in project.services.status()] == [None, None]
     project.services.stop()
+
+
+@pytest.mark.slow
+def test_a_stop_waits_for_what_runs_and_not_for_what_is_declared(project, monkeypatch):
+    """A service that was taken out of the manifest has the grace that it was started with, before anybody is blamed."""
+    check = CheckSpec(form="log", target=("up",))
+    command = "trap 'sleep 0.5; exit' TERM; echo up; while :; do sleep 0.02; done"
+    project.declare("web", command, stop_grace_period=5.0, check=check)
+    project.services.start()
+    project.specs.clear()
+    monkeypatch.setattr(control, "_ANSWER", 0.2)
+    assert project.services.stop().stopped == ("web",)
 
 
 def test_without_any_grace_nothing_was_ignored(project):

@@ -56,6 +56,7 @@ class Connection:
             own = 0 if error and "supervisor" not in hello else received.pid(hello.get("supervisor"))
             self.supervisor: int = own
             self.guardian: int = received.pid(hello.get("guardian"))
+            self.grace: float = min(received.value("float", hello.get("grace", 0.0), {}), protocol.ENDLESS)
             where = received.text(hello.get("source", "another place"))
         if error:
             with pidfd.opened(self.guardian) as guardian:
@@ -82,7 +83,8 @@ class Connection:
         try:
             with self:
                 self._socket.settimeout(seconds)
-                self._socket.sendall(protocol.request_line(request))
+                with suppress(ConnectionError):  # what it has said before it closed is still to be read
+                    self._socket.sendall(protocol.request_line(request))
                 while (message := self._read()) is not None:
                     if "state" in message:
                         if changed:

@@ -45,8 +45,6 @@ __all__ = ["Supervised", "Surroundings"]
 
 _ANSWER = 20.0
 """Seconds to wait for a simple answer; added to the limit of a request that has one."""
-_ENDLESS = 1e8
-"""Seconds that stand for no limit."""
 _PAUSE = 0.1
 _MOST = 1_000_000_000
 """The greatest limit in seconds, and the most lines of a log, that a caller may give; the system allows more."""
@@ -182,7 +180,7 @@ class Supervised:
         chosen = set(graph.with_dependencies(self.specs, names or self.specs))
         surroundings = self._surroundings(chosen, deadline)
         left = _limit(seconds)
-        limit = _ENDLESS if left is None else left
+        limit = protocol.ENDLESS if left is None else left
         request = kind(
             names=names,
             specs=tuple(self.specs.values()),
@@ -200,7 +198,7 @@ class Supervised:
             connection = connect(self.site, start=True)
             assert connection is not None
             with _shared(surroundings.begun, connection), _abandonable(connection, deadline):
-                result = connection.ask(request, limit + self._grace(chosen) + _ANSWER, changed)
+                result = connection.ask(request, limit + connection.grace + _ANSWER, changed)
         finally:
             if surroundings.begun:
                 surroundings.begun.end()
@@ -233,7 +231,7 @@ class Supervised:
             connection.close()
         else:
             request = protocol.StopRequest(names=others, caller=os.getpid(), force=force)
-            result = connection.ask(request, self._grace(self.specs) + _ANSWER)
+            result = connection.ask(request, connection.grace + _ANSWER)
             with protocol.understood():
                 told = received.record(Stopped, result, _STOPPED)
         # An engine that does not answer keeps none of the others from being stopped.
@@ -393,10 +391,6 @@ class Supervised:
         if unknown := [name for name, path in paths.items() if name not in known and not os.path.exists(path)]:
             self._refuse(unknown)
         return paths
-
-    def _grace(self, names: Iterable[str]) -> float:
-        """Return the most seconds that stopping may take: the sum, as each service may have to wait for the others."""
-        return sum(self.specs[name].stop_grace_period for name in names)
 
     def _refuse(self, unknown: list[str]) -> None:
         if self._containers is not None:

@@ -201,11 +201,16 @@ def follow(
 ) -> Iterator[tuple[str, str]]:
     """Yield (service, line): the last `count` lines of each log, then each line that is added.
 
-    The logs are the files at `paths`, and `streams` from elsewhere. `pause` is called when there is nothing new;
-    following ends if it returns false.
+    The logs are the files at `paths`, and `streams` from elsewhere. They are opened at once, so what is written after
+    the call is added. `pause` is called when there is nothing new; following ends if it returns false.
     """
     own = {name: _Reader(path, count) for name, path in paths.items()}
-    readers: dict[str, Stream] = {**own, **(streams or {})}
+    return _followed(own, {**own, **(streams or {})}, pause, count)
+
+
+def _followed(
+    own: Mapping[str, _Reader], readers: Mapping[str, Stream], pause: Callable[[], bool], count: int | None
+) -> Iterator[tuple[str, str]]:
     try:
         for name, log in own.items():
             yield from ((name, line) for line in _ending(_lines(log.before), count))

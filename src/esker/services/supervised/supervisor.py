@@ -85,6 +85,11 @@ class Supervisor:
         stopped = all(service.state == "Stopped" for service in self.services.values())
         return stopped and not self._stops and not self._holds.held() and not self._holds.attended
 
+    @property
+    def grace(self) -> float:
+        """The most seconds that stopping may take: the sum, as each service may have to wait for the others."""
+        return sum(service.spec.stop_grace_period for service in self.services.values() if service.active)
+
     async def start(self, request: protocol.StartRequest) -> list[str]:
         """Start the services that `request` names and their dependencies; return their names once all are ready.
 
