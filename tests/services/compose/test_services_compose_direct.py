@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from types import SimpleNamespace
 
 import pytest
 
+from esker.services.compose import direct
+from esker.services.compose.container import read_started, write_started
 from esker.services.compose.direct import Containers, _Stream
 from esker.services.status import ServiceStatus
 from tests.support.containers.absent import write_docker
+from tests.support.projects import write_project
 
 MOMENTS = [f"2026-11-30T00:00:00.{number:09}Z" for number in range(5)]
 
@@ -75,3 +79,27 @@ def test_a_followed_log_loses_no_line_that_comes_late(tmp_path):
     stream.close()
     assert lines == ["line 0", "line 2", "line 1", "line 3"]
     assert begun[1:] == [("--since", MOMENTS[2]), ("--since", MOMENTS[3])]
+
+
+@pytest.mark.slow
+def test_a_container_that_was_left_over_has_its_grace(tmp_path, monkeypatch):
+    """The engine is not blamed for the time that the Compose file gives a container to end."""
+    monkeypatch.setattr(direct, "_SECONDS", 0.2)
+    labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": "db"}
+    inspected = {
+        "Id": "abc",
+        "Name": "/shop-db-1",
+        "Config": {"Labels": labels, "StopTimeout": 120},
+        "State": {"Status": "running", "ExitCode": 0},
+    }
+    (tmp_path / "inspected").write_text(json.dumps([inspected]))
+    script = f"case $1 in ps) echo abc ;; inspect) /bin/cat {tmp_path}/inspected ;; stop) exec /bin/sleep 0.5 ;; esac\n"
+    variables = {"PATH": write_docker(tmp_path / "bin", script)}
+    directory = write_project(tmp_path / "shop")
+    files = (f"{directory}/compose.yaml",)
+    project = SimpleNamespace(
+        name="shop", variables=variables, directory=str(directory), services={"db": None}, files=files
+    )
+    write_started(f"{directory}/.flox", {"db": "abc"})
+    assert Containers(project, f"{directory}/.flox").stop_left_over((), force=False) == ("db",)
+    assert read_started(f"{directory}/.flox") == {}

@@ -93,6 +93,8 @@ class Container(NamedTuple):
     """When the engine last created, started or ended it, by the engine's clock."""
     stop_signal: str = "SIGTERM"
     """What the engine asks it to end with."""
+    stop_seconds: int = 10
+    """How long the engine gives it to end; the engine's own default, unless the Compose file says something else."""
     is_podmans: bool = False
     """Whether the engine is Podman."""
 
@@ -159,6 +161,7 @@ def _container(record: Mapping[str, Any]) -> Container:
         last_change=max(_moment(str(each or "")) or 0.0 for each in _moments(record)),
         checked=str(last.get("End", "")),
         stop_signal=_signal_name(str(record["Config"].get("StopSignal") or "SIGTERM")),
+        stop_seconds=max(0, int(record["Config"].get("StopTimeout") or 10)),
         is_podmans=_PODMAN in ((record.get("HostConfig") or {}).get("Annotations") or {}).items(),
     )
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Containers"]
 
 _SECONDS = 60.0
-"""Seconds that containers may take to stop."""
+"""Seconds that the engine may take to stop containers, beyond those that each has to end."""
 _CHUNK = 1 << 16
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d")
 _AGAIN = 1.0
@@ -138,7 +138,8 @@ class Containers:
         started = self._containers_of_services() if force else self._started()
         wanted = [name for name in started if not names or name in names]
         if wanted:
-            self._run("stop", *(started[name].id for name in wanted), seconds=_SECONDS)
+            limit = _SECONDS + sum(started[name].stop_seconds for name in wanted)
+            self._run("stop", *(started[name].id for name in wanted), seconds=limit)
             left = {name: each for name, each in read_started(self._dot_flox).items() if name not in wanted}
             write_started(self._dot_flox, left)
         return tuple(wanted)
