@@ -349,10 +349,11 @@ class Supervisor:
         self._released()
 
     async def stop_all(self) -> None:
-        """Stop every service and kill every process that remains, before the supervisor ends."""
+        """Stop every service and kill every process that remains and that we may kill, before the supervisor ends."""
         self._holds.close()
         await self._stop(list(self.services), _LAST_GRACE)
-        while living := self._children.all():
+        end = self._loop.time() + _LAST_GRACE
+        while (living := self._children.all()) and self._loop.time() < end:
             self._children.kill([process for process, _ in living])
             await self._children.change(0.1)
 
