@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from dataclasses import replace
 
 import pytest
 
-from esker.errors import ServiceError
+from esker.errors import ServiceError, SupervisorEnded
 from esker.host import pidfd, process_table
 from esker.services.specification import CheckSpec
+from esker.services.supervised import protocol
+from esker.services.supervised.connection import Connection
 from esker.services.supervised.rendezvous import connect
 from esker.services.supervised.supervisor_record import RecordFile
 from tests.support.kills import kill_at_once
@@ -204,6 +207,42 @@ def test_the_caller_hears_that_the_supervisor_was_told_to_end(project, caller):
     _, said = process.communicate(timeout=15)
     assert "SupervisorEnded: the supervisor of the services was ended" in said
     assert project.processes() == []
+
+
+@pytest.mark.parametrize("order", ["stop", "wait"])
+def test_who_wants_services_stopped_has_that_when_the_supervisor_is_told_to_end(project, order, monkeypatch):
+    """The other order does what theirs does, so it is no error, and nobody is told to start anything again."""
+    ask = Connection.ask
+
+    def ended(self, request, *limits):
+        if isinstance(request, protocol.StopRequest | protocol.WaitRequest):
+            os.kill(self.supervisor, signal.SIGTERM)
+        return ask(self, request, *limits)
+
+    monkeypatch.setattr(Connection, "ask", ended)
+    project.declare("web", "trap 'sleep 0.2; exit' TERM; while :; do sleep 0.01; done")
+    project.services.start()
+    if order == "stop":
+        project.services.stop("web")
+    else:
+        project.services.wait("web", until="stopped")
+    assert project.services.status()[0].status == "Stopped"
+    assert project.processes() == []
+
+
+@pytest.mark.parametrize("error", [SupervisorEnded("ended"), ServiceError("a bug")])
+def test_who_watches_hears_of_no_error_when_the_supervisor_is_told_to_end(error):
+    """There is nothing more to see; every other error is told as it is."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        hello = {protocol.KEY: protocol.VERSION, "supervisor": os.getpid(), "guardian": os.getpid()}
+        theirs.sendall(protocol.line(**hello) + protocol.line(error=error.record(), ending=True))
+        changes = Connection(ours, by_guardian=True).changes()
+        if isinstance(error, SupervisorEnded):
+            assert list(changes) == []
+        else:
+            with pytest.raises(ServiceError, match="a bug"):
+                next(changes)
 
 
 def test_an_order_to_end_the_supervisor_ends_everything_in_order(project):

@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from esker.errors import ServiceError, TimedOut
+from esker.errors import ServiceError, SupervisorEnded, TimedOut
 from esker.host import pidfd, process_id, process_table
 from esker.services import received, status
 from esker.services.supervised import protocol
@@ -107,13 +107,18 @@ class Connection:
 
     def changes(self) -> Iterator[ServiceStatus]:
         """Yield the state of each service, and then each changed state, until the supervisor ends."""
-        with self:
+        with self, suppress(ConnectionError):
             self._socket.settimeout(None)
             self._socket.sendall(protocol.request_line(protocol.WatchRequest()))
-            while (message := self._read()) is not None:
+            while (message := self._read()) is not None and "error" not in message:
                 with protocol.understood():
                     state = status.parse(message.get("state"))
                 yield state
+            if message is not None:
+                with protocol.understood():
+                    error = protocol.error_of(message["error"])
+                if not isinstance(error, SupervisorEnded):
+                    raise error
 
     def _await_end(self) -> None:
         """Wait until the supervisor says whether it has ended; if it has, wait for its guardian too."""

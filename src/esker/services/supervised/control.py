@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from esker.errors import HostError, ServiceError, UsageError
+from esker.errors import HostError, ServiceError, SupervisorEnded, UsageError
 from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
 from esker.host.frozen_dataclass import replaced
@@ -231,9 +231,13 @@ class Supervised:
             connection.close()
         else:
             request = protocol.StopRequest(names=others, caller=os.getpid(), force=force)
-            result = connection.ask(request, connection.grace + _ANSWER)
-            with protocol.understood():
-                told = received.record(Stopped, result, _STOPPED)
+            try:
+                result = connection.ask(request, connection.grace + _ANSWER)
+            except SupervisorEnded:  # and so all services have stopped, by another order
+                told = replaced(told, not_running=others)
+            else:
+                with protocol.understood():
+                    told = received.record(Stopped, result, _STOPPED)
         # An engine that does not answer keeps none of the others from being stopped.
         left = self._containers.stop_left_over(orphans, force=force) if self._containers and orphans else ()
         return replaced(told, stopped=(*told.stopped, *left))
@@ -342,7 +346,9 @@ class Supervised:
                 raise ServiceError(f"service `{waited[0]}` is not running", hint="start it first")
         elif waited:
             left = _limit(seconds)
-            with _abandonable(connection, deadline):
+            # If somebody ends the supervisor, what was awaited has come: all services have stopped.
+            fulfilled = suppress(SupervisorEnded) if until == "stopped" else nullcontext()
+            with fulfilled, _abandonable(connection, deadline):
                 limit = None if left is None else left + _ANSWER
                 connection.ask(protocol.WaitRequest(names=waited, until=until, seconds=left), limit)
         else:
