@@ -290,6 +290,15 @@ def test_a_check_may_ask_another_service(project, free_port):
     project.services.stop()
 
 
+def test_a_service_that_is_named_twice_is_meant_once(project):
+    """It has one state, and is stopped once."""
+    project.declare("web")
+    project.services.start()
+    assert [each.name for each in project.services.status("web", "web")] == ["web"]
+    assert project.services.stop("web", "web") == Stopped(stopped=("web",), not_running=())
+    assert project.services.stop("web", "web") == Stopped(stopped=(), not_running=("web",))
+
+
 def test_a_check_counts_only_while_the_service_lives(project):
     """Whoever answers, a service that has ended is not healthy."""
     project.declare("web", "exit 7", check=shell_check("sleep 0.05"))

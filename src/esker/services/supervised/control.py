@@ -213,6 +213,7 @@ class Supervised:
 
         Containers that somebody else has started are stopped with `force` alone.
         """
+        names = tuple(dict.fromkeys(names))
         connection = connect(self.site, start=False)
         orphans = [name for name in self._orphans() if name in names or not names]
         unknown = [name for name in names if name not in {*self.specs, *self._contained, *orphans}]
@@ -300,7 +301,7 @@ class Supervised:
                 statuses[name] = replaced(statuses[name], message=f"its last start failed: {failure}")
         if unknown := [name for name in names if name not in statuses]:
             self._refuse(unknown)
-        return tuple(statuses[name] for name in sorted(names or statuses))
+        return tuple(statuses[name] for name in sorted({*names} or statuses))
 
     def _outside(self, statuses: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
         """Return the state of services whose containers run, and which no supervisor has started or follows."""
