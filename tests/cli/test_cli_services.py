@@ -167,6 +167,11 @@ def test_restart_says_what_it_had_to_kill(project, esker):
     manifest.write_text(STUBBORN.replace("200ms", "300ms"))
     done = esker("services", "start", "--recreate")
     assert (done.status, done.err.count("was killed"), told in done.err) == (0, 1, True)
+    manifest.write_text(STUBBORN.replace("200ms", "300ms").replace("echo up", "exit 3"))
+    done = esker("services", "restart")
+    assert (done.status, done.err.count("was killed"), "within 0.3 s of SIGINT" in done.err) == (1, 1, True)
+    manifest.write_text(STUBBORN.replace("200ms", "300ms"))
+    esker("services", "start")
     manifest.write_text(
         STUBBORN.replace("[services.web]", "[services.gone]").replace("services.web]", "services.gone]")
     )

@@ -131,21 +131,20 @@ def _started(project: str, options: Namespace, voice: Voice, *, begins: bool = F
                 *options.name, seconds=options.timeout, changed=live.show, recreate=options.recreate
             )
     except (ServiceError, ServicesNotReady):
+        say_killed(live.killed.values(), voice)
         say_outdated(services.status(), services.names, voice)
         raise
     named = options.name or [status.name for status in statuses]
-    killed: list[Killed | None] = []
     for status in statuses:
         earlier = before.get(status.name)
         if earlier is None:
             voice.say(f"✔ Service '{status.name}' started.")
         elif status.started_at != earlier.started_at:
             voice.say(f"✔ Service '{status.name}' {'started' if earlier.pid is None else 'restarted'}.")
-            killed.append(status.killed if options.recreate else None)
         elif status.name in named:
             condition = "is already running" if status.pid is not None else "has completed already"
             voice.say(f"! Service '{status.name}' {condition}.")
-    say_killed(killed, voice)
+    say_killed(live.killed.values(), voice)
     say_outdated(statuses, services.names, voice)
     say_notes([status for status in statuses if status.name not in before], voice)
     say_unknown(services, states, voice, left_out=True)
@@ -168,19 +167,22 @@ def _restart(arguments: list[str], voice: Voice) -> int:
     options = parser.parse_args(arguments)
     services = _services(options, voice)
     _say_remarks(services, voice)
-    killed: list[Killed | None] = []
-    with Live(voice, as_json=options.json) as live:
-        states = () if options.name or services.unreadable else services.status()
-        if not any(status.status == UNKNOWN for status in states):
-            undeclared = [status.name for status in states if status.name not in services.names]
-            if undeclared:  # the manifest no longer declares them, but they still run
-                killed += services.stop(*undeclared).killed
-        outcomes = services.restart(*options.name, seconds=options.timeout, changed=live.show)
+    killed: tuple[Killed, ...] = ()
+    try:
+        with Live(voice, as_json=options.json) as live:
+            states = () if options.name or services.unreadable else services.status()
+            if not any(status.status == UNKNOWN for status in states):
+                undeclared = [status.name for status in states if status.name not in services.names]
+                if undeclared:  # the manifest no longer declares them, but they still run
+                    killed = services.stop(*undeclared).killed
+            outcomes = services.restart(*options.name, seconds=options.timeout, changed=live.show)
+    except (ServiceError, ServicesNotReady):
+        say_killed([*killed, *live.killed.values()], voice)
+        raise
     for name, outcome in sorted(outcomes.items()):
         voice.say(_runs_on(name) if outcome == "left" else f"✔ Service '{name}' {outcome}.")
     states = services.status()
-    killed += [status.killed for status in states if status.name in outcomes]
-    say_killed(killed, voice)
+    say_killed([*killed, *live.killed.values()], voice)
     say_unknown(services, states, voice, left_out=True)
     return _print_states([status for status in states if status.name in outcomes], options)
 

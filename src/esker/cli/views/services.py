@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from esker.cli.voice import Voice
-    from esker.services.status import ServiceStatus
+    from esker.services.status import Killed, ServiceStatus
 
 __all__ = ["Live", "as_record", "reason", "state_record", "table"]
 
@@ -101,6 +101,8 @@ class Live:
     """
 
     def __init__(self, voice: Voice, *, as_json: bool = False, always: bool = False) -> None:
+        self.killed: dict[str, Killed] = {}
+        """The services that had to be killed meanwhile."""
         self._states: dict[str, tuple[ServiceStatus, float]] = {}
         """Each state, and when it was told, on the monotonic clock."""
         self._voice = voice
@@ -114,6 +116,8 @@ class Live:
 
     def show(self, service: ServiceStatus) -> None:
         """Show a service that has changed."""
+        if service.killed and service.status == "Stopped":
+            self.killed[service.name] = service.killed
         if self._drawing:
             with self._lock:
                 self._states[service.name] = service, time.monotonic()
