@@ -65,6 +65,8 @@ class LogFile:
             self.close()
 
     def _append(self, data: bytes) -> None:
+        if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
+            self.close()  # somebody has removed it, and would find nothing of what is written from now on
         if self._descriptor is not None and self._size >= self._rotation:
             self.close()
             os.replace(self._name, f"{self._name}.1", src_dir_fd=self._directory, dst_dir_fd=self._directory)
