@@ -345,9 +345,11 @@ def test_a_stop_waits_for_what_runs_and_not_for_what_is_declared(project, monkey
     command = "trap 'sleep 0.5; exit' TERM; echo up; while :; do sleep 0.02; done"
     project.declare("web", command, stop_grace_period=5.0, check=check)
     project.services.start()
+    project.declare("endless", stop_grace_period=1e12)
+    project.services.start()
     project.specs.clear()
     monkeypatch.setattr(control, "_ANSWER", 0.2)
-    assert project.services.stop().stopped == ("web",)
+    assert project.services.stop().stopped == ("web", "endless")
 
 
 def test_without_any_grace_nothing_was_ignored(project):

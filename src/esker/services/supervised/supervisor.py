@@ -88,7 +88,8 @@ class Supervisor:
     @property
     def grace(self) -> float:
         """The most seconds that stopping may take: the sum, as each service may have to wait for the others."""
-        return sum(service.spec.stop_grace_period for service in self.services.values() if service.active)
+        seconds = sum(service.spec.stop_grace_period for service in self.services.values() if service.active)
+        return min(seconds, protocol.ENDLESS)
 
     async def start(self, request: protocol.StartRequest) -> list[str]:
         """Start the services that `request` names and their dependencies; return their names once all are ready.
