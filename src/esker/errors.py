@@ -36,6 +36,7 @@ EskerError                      exit status 1
 |  |- NoEngine                       the container engine, or Compose, is not here, not ours to use, or silent
 |  |- StartWithinHook                a hook asked for services whose start waits for that same hook
 |  |- DataNotCopied                  the data of another checkout cannot become the data of this one
+|  |- SupervisorEnded                somebody has told the supervisor of the services to end
 |  |- UnknownService                 no service of that name is declared; a RuntimeError too
 |  |- ServiceFailed                  a service did not start, or ended with an error; holds the end of its log
 |  |  |- PortTaken                   another program listens on a port that the service declares
@@ -391,6 +392,12 @@ class DataNotCopied(ServiceError):
     reason: str
     """`another-project`, `running`, `present`, `nothing` or `link`."""
     recorded = ("reason",)
+
+
+class SupervisorEnded(ServiceError):
+    """Somebody has told the supervisor to end, so it has stopped all services and answers no request any more."""
+
+    code = "supervisor-ended"
 
 
 class UnknownService(ServiceError, RuntimeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -245,6 +246,22 @@ def test_services_in_a_container(project, esker, docker, channel):
     docker("stop", "--time", "20", name)
     assert docker("inspect", "--format", "{{.State.ExitCode}}", name) == "0"
     docker("rm", name)
+    # One that is asked to end before its services have started ends alike, and says nothing of an error.
+    name, deadline = docker("run", "--detach", "project:latest"), time.monotonic() + _PATIENCE
+    while not _blocks(docker("exec", name, "cat", "/proc/1/status"), signal.SIGTERM):
+        assert time.monotonic() < deadline
+    docker("stop", "--time", "20", name)
+    assert docker("inspect", "--format", "{{.State.ExitCode}}", name) == "0"
+    environ = os.environ | docker.variables
+    said = subprocess.run(["docker", "logs", name], env=environ, capture_output=True, text=True, check=True)
+    assert said.stderr == ""
+    docker("rm", name)
+
+
+def _blocks(status, number):
+    """Return whether the process with this `/proc/PID/status` keeps a signal until it takes it."""
+    blocked = next(line for line in status.splitlines() if line.startswith("SigBlk:"))
+    return bool(int(blocked.split()[1], 16) >> (number - 1) & 1)
 
 
 def test_a_service_that_does_not_start(project, esker, docker, channel):

@@ -148,7 +148,36 @@ def test_stop_says_what_it_had_to_kill(project, esker):
     assert (stopped.status, stopped.err.count("was killed"), told in stopped.err) == (0, 1, True)
     esker("services", "start")
     stopped = esker("services", "stop", "--json")
-    assert json.loads(stopped.out)["killed"] == [{"service": "web", "signal": "SIGINT", "seconds": 0.2}]
+    killed = {"service": "web", "signal": "SIGINT", "seconds": 0.2, "container": None}
+    assert json.loads(stopped.out)["killed"] == [killed]
+
+
+def test_restart_says_what_it_had_to_kill(project, esker):
+    """As `stop` does, of a service that the manifest has no more too; and so does `start --recreate`."""
+    manifest = project(STUBBORN) / ".flox/env/manifest.toml"
+    esker("services", "start")
+    told = "! Service 'web' did not end within 0.2 s of SIGINT, and was killed (see `stop-signal` and"
+    done = esker("services", "restart")
+    assert (done.status, done.err.count("was killed"), told in done.err) == (0, 1, True)
+    states = json.loads(esker("services", "restart", "--json").out)
+    assert {each["name"]: each["killed"] and each["killed"]["signal"] for each in states} == {
+        "quick": None,
+        "web": "SIGINT",
+    }
+    manifest.write_text(STUBBORN.replace("200ms", "300ms"))
+    done = esker("services", "start", "--recreate")
+    assert (done.status, done.err.count("was killed"), told in done.err) == (0, 1, True)
+    manifest.write_text(STUBBORN.replace("200ms", "300ms").replace("echo up", "exit 3"))
+    done = esker("services", "restart")
+    assert (done.status, done.err.count("was killed"), "within 0.3 s of SIGINT" in done.err) == (1, 1, True)
+    manifest.write_text(STUBBORN.replace("200ms", "300ms"))
+    esker("services", "start")
+    manifest.write_text(
+        STUBBORN.replace("[services.web]", "[services.gone]").replace("services.web]", "services.gone]")
+    )
+    done = esker("services", "restart")
+    assert (done.status, done.err.count("was killed"), "'web' did not end within 0.3 s" in done.err) == (0, 1, True)
+    esker("services", "stop")
 
 
 def test_services_run_for_a_command_and_end_with_it(esker, web):
@@ -351,18 +380,22 @@ def test_renewed_ports_of_what_runs_are_told_how_to_take_effect(esker, web):
     assert "For those that run" not in esker("services", "ports", "--renew").err
 
 
-def test_logs_follow_and_wait(esker, web, environ):
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [((), "web: hello from the hook\n"), (("--json",), '{"service": "web", "line": "hello from the hook"}\n')],
+)
+def test_logs_follow_and_wait(esker, web, environ, options, line):
     """`logs --follow` shows a line as it is written; `wait --for stopped` returns when the service has stopped."""
     esker("services", "start")
     follower = subprocess.Popen(
-        [sys.executable, "-m", "esker", "services", "logs", "--follow", "web"],
+        [sys.executable, "-m", "esker", "services", "logs", "--follow", "web", *options],
         cwd=web,
         env=environ,
         stdout=subprocess.PIPE,
         text=True,
     )
     with follower:
-        assert follower.stdout.readline() == "web: hello from the hook\n"
+        assert follower.stdout.readline() == line
         follower.send_signal(signal.SIGINT)
     assert follower.returncode == 130
     assert esker("services", "wait", "web").status == 0
@@ -390,6 +423,24 @@ def test_logs_of_several_services(project, esker):
     unknown = esker("services", "logs", "web", "wbe")
     assert (unknown.status, unknown.out, "service `wbe` does not exist" in unknown.err) == (1, "", True)
     esker("services", "stop")
+
+
+def test_watching_one_service_shows_no_other(esker, web, environ):
+    """Neither at the beginning nor later; a name that is none is an error."""
+    esker("services", "start")
+    watcher = subprocess.Popen(
+        [sys.executable, "-m", "esker", "services", "status", "--watch", "--json", "web"],
+        cwd=web,
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with watcher:
+        first = watcher.stdout.readline()
+        esker("services", "stop")
+        shown = [json.loads(line) for line in (first, *watcher.stdout)]
+    assert (watcher.returncode, {each["name"] for each in shown}, shown[-1]["status"]) == (0, {"web"}, "Stopped")
+    assert "service `wbe` does not exist" in esker("services", "status", "--watch", "wbe").err
 
 
 def test_looking_runs_nothing_of_the_project(esker, web):
@@ -420,6 +471,23 @@ def test_a_shell_that_starts_services_in_place_ends_them_when_it_leaves(esker, w
     assert [one["status"] for one in inside] == ["Completed", "Running"]
     assert [one["status"] for one in outside] == ["Stopped", "Stopped"]
     assert esker("services", "wait", "--for", "stopped", "web", "--timeout", "20").status == 0
+
+
+def test_a_shell_that_leaves_gives_services_back_even_if_the_manifest_has_a_mistake(esker, web, environ):
+    """The mistake was made after they were started, and is no reason for them to run on."""
+    esker_path = os.path.join(os.path.dirname(sys.executable), "esker")
+    manifest = web / ".flox/env/manifest.toml"
+    script = f"""set -eu
+    eval "$({esker_path} activate -s)"
+    echo 'broken [' >{manifest}
+    esker deactivate
+    cp kept.toml {manifest}
+    {esker_path} services status --json
+    """
+    (web / "kept.toml").write_text(manifest.read_text())
+    done = subprocess.run(["bash", "-c", script], cwd=web, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [one["status"] for one in json.loads(done.stdout)] == ["Stopped", "Stopped"]
 
 
 def test_renewing_ports_that_are_all_fixed_says_that_none_changed(esker, project):

@@ -54,6 +54,16 @@ def test_services_run_until_the_process_has_ended(services, process):
     assert services("wait", "--for", "stopped", "one", "--timeout", "20").status == 0
 
 
+def test_release_works_while_the_manifest_has_a_mistake(services, process, tmp_path):
+    """What is given back runs already: the mistake says nothing of it."""
+    assert services("hold", "--pid", process.pid, "--token", "t", "one").status == 0
+    manifest = tmp_path / "project/.flox/env/manifest.toml"
+    manifest.write_text("broken [")
+    assert services("release", "--pid", process.pid, "--token", "t").status == 0
+    manifest.write_text(MANIFEST)
+    assert running(services) == set()
+
+
 def test_release_gives_back_all_that_is_held_with_a_token(services, process):
     """`release` leaves services that the process holds with another token running."""
     for token, name in (("t", "one"), ("t", "two"), ("other", "two")):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import get_args
 
 import pytest
 
 from esker.cli import voice
 from esker.cli.views.drawing import Drawing, _fitting
-from esker.cli.views.services import table
-from esker.services.status import ServiceStatus
+from esker.cli.views.service_notes import say_killed
+from esker.cli.views.services import reason, table
+from esker.declare.declaration import JoinedCondition
+from esker.services.status import Killed, ServiceStatus
 from tests.support.terminal import Screen, on_a_terminal
 
 SERVICES = 6
@@ -37,6 +40,31 @@ def terminal(environ, project, esker):
 
     yield run
     esker("services", "stop")
+
+
+@pytest.mark.parametrize(
+    ("asked", "container", "told"),
+    [
+        ("SIGINT", None, "2 s of SIGINT, and was killed (see `stop-signal` and `stop-grace-period`)"),
+        (None, None, "2 s of its shutdown command, and was killed (see `shutdown.command` and `stop-grace-period`)"),
+        (
+            "SIGTERM",
+            "shop-db-1",
+            "2 s of SIGTERM, and was killed (see `stop_signal` and `stop_grace_period` in the Compose file)",
+        ),
+    ],
+)
+def test_what_was_killed_is_told_with_what_can_be_changed(capsys, asked, container, told):
+    """The manifest says how a process is stopped, and the Compose file how a container is."""
+    say_killed([None, Killed(service="db", signal=asked, seconds=2.0, container=container)], voice.ESKER)
+    assert capsys.readouterr() == ("", f"! Service 'db' did not end within {told}\n")
+
+
+@pytest.mark.parametrize("condition", [word for words in get_args(JoinedCondition) for word in get_args(words)])
+def test_what_a_service_waits_for_is_said_of_every_condition(condition):
+    """Also of the one that only the newer manifests of Flox have."""
+    told = reason(ServiceStatus(name="api", status="Pending", waits_for={"db": condition}))
+    assert told.startswith("waits for `db` to ")
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def _leased(
 
 def run_with_services(command: tuple[list[str], Mapping[str, str]], leased: Leased | None, voice: Voice) -> int:
     """Run a command (arguments and variables), release its services, and return its status: negative for a signal."""
-    from esker.errors import ServiceError
+    from esker.errors import EskerError
     from esker.host.foreground import run_in_foreground
 
     try:
@@ -83,17 +83,24 @@ def run_with_services(command: tuple[list[str], Mapping[str, str]], leased: Leas
         if leased is not None:
             try:
                 leased.release()
-            except ServiceError as error:  # the supervisor was killed: still return the command's status
+            except EskerError as error:  # the supervisor was killed, or is silent: still return the command's status
                 voice.say(f"! {error.message}")
 
 
 def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> None:
     """Release the services that a shell leased in place; those that nobody else uses have stopped on return."""
     from esker.environment import chamber
+    from esker.errors import InvalidFile, ServiceError
 
     project, name = registry.find_project(project, explicit=True)
     runtime = registry.runtime(name, project)
-    chamber(runtime, environ, runtime.begin).release(pid, _SHELL)
+    try:
+        services = chamber(runtime, environ, runtime.begin)
+    except (InvalidFile, ServiceError):  # a mistake that was made since, and that says nothing of what runs
+        from esker.services.supervised.chamber import running
+
+        services = running(project, Settings(environ))
+    services.release(pid, _SHELL)
 
 
 def _no_services(project: str) -> str:

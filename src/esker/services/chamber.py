@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from esker.activate.active import Begun
     from esker.formats.service_handle import Holder
     from esker.host.clock import Deadline
-    from esker.services.status import Until
+    from esker.services.status import Killed, Until
 else:
     from esker.host.frozen_dataclass import dataclass
 
@@ -29,7 +29,6 @@ __all__ = [
     "START_SECONDS",
     "Chamber",
     "Changed",
-    "Killed",
     "Leased",
     "ServiceActivation",
     "ServiceUser",
@@ -61,17 +60,6 @@ class ServiceUser:
     service: str
     pid: int
     program: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Killed:
-    """A service that had to be killed, because it did not end when it was asked to."""
-
-    service: str
-    signal: str | None
-    """The signal that asked it to end, as `SIGTERM`; None if its shutdown command did."""
-    seconds: float
-    """How long it was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +156,10 @@ class Chamber(Protocol):
     def restart(
         self, *names: str, seconds: float | Deadline = START_SECONDS, changed: Changed | None = None
     ) -> dict[str, str]:
-        """Stop services that run and start them with new variables; return `restarted` or `started` for each."""
+        """Stop services that run and start them with new variables; return `restarted` or `started` for each.
+
+        A container that somebody else has started runs on: it is `left`.
+        """
 
     def lease(
         self,

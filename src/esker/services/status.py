@@ -13,13 +13,26 @@ if TYPE_CHECKING:
 else:
     from esker.host.frozen_dataclass import dataclass, field
 
-__all__ = ["UNKNOWN", "ServiceStatus", "Until", "parse", "unknown"]
+__all__ = ["KINDS", "UNKNOWN", "Killed", "ServiceStatus", "Until", "parse", "unknown"]
 
 UNKNOWN = "Unknown"
 """The status of a service in a container that nobody can look at now."""
 
 Until = Literal["healthy", "completed", "stopped"]
 """What to wait for; a service without a health check counts as healthy once it is ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Killed:
+    """A service that had to be killed, because it did not end when it was asked to."""
+
+    service: str
+    signal: str | None
+    """The signal that asked it to end, as `SIGTERM`; None if its shutdown command did."""
+    seconds: float
+    """How long it was given."""
+    container: str | None = None
+    """The name of its container; None for a process of this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +75,8 @@ class ServiceStatus:
     """The path of its log; None if the container engine keeps the log."""
     container: str | None = None
     """The name of the container that it runs in; None for a process of this machine."""
+    killed: Killed | None = None
+    """How its last stop had to kill it, also once it runs again; None if it ended when it was asked to."""
 
     @property
     def has_started(self) -> bool:
@@ -74,12 +89,14 @@ def unknown(status: ServiceStatus, note: str) -> ServiceStatus:
     return replaced(status, status=UNKNOWN, note=note)
 
 
-_KINDS: Mapping[str, Callable[[Any], Any]] = {
+KINDS: Mapping[str, Callable[[Any], Any]] = {
+    "Killed": lambda given: received.record(Killed, given, {}),
     "ServiceStatus.pid": lambda given: None if given is None else received.pid(given),
     "ServiceStatus.restarts": received.whole(0, 1 << 62),
 }
+"""The checks for what a supervisor says of services."""
 
 
 def parse(record: object) -> ServiceStatus:
     """Return the status from `record`, its fields as JSON has them; raise ValueError if it is not valid."""
-    return received.record(ServiceStatus, record, _KINDS)
+    return received.record(ServiceStatus, record, KINDS)

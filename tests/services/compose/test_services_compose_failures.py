@@ -224,6 +224,7 @@ def test_a_container_that_ran_before(place):
     before = shop.engine.docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", "shop-web-1")
     for force in ((), ("--force",)):
         shop.esker("services", "start")
+        assert "! Service 'web' runs on: its" in shop.esker("services", "restart").stderr
         assert shop.engine.docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", "shop-web-1") == before
         told = shop.esker("services", "stop", *force).stderr
         if not force:
@@ -233,6 +234,18 @@ def test_a_container_that_ran_before(place):
     shop.compose("up", "--detach")
     assert "✔ Service 'web' stopped" in shop.esker("services", "stop", "--force").stderr
     assert _running(shop) == set()
+
+
+def test_a_container_that_has_to_be_killed(place):
+    """`stop`, `restart` and `reset` say it, and which keys of the Compose file decide that."""
+    shop = place.checkout(compose=f"services: {{web: {{{IDLE}, stop_signal: SIGWINCH, stop_grace_period: 1s}}}}\n")
+    shop.esker("services", "start")
+    told = (
+        "! Service 'web' did not end within 1 s of SIGWINCH, and was killed (see `stop_signal` and `stop_grace_period` "
+        "in the Compose file)"
+    )
+    for command in (("restart",), ("reset", "web", "--yes"), ("stop",)):
+        assert told in shop.esker("services", *command).stderr.splitlines()
 
 
 def test_a_container_with_another_port(place):

@@ -21,6 +21,7 @@ import pytest
 
 from esker.errors import HostError, ServiceError, TimedOut
 from esker.host import background, process_id, runtime_directory
+from esker.services.specification import CheckSpec
 from esker.services.supervised import connection, guardian, protocol, rendezvous, server
 from esker.services.supervised.control import Supervised
 from esker.services.supervised.record_lock import record_path
@@ -55,30 +56,30 @@ def test_the_socket_is_ours_alone(project):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"esker-services": 8, "do": "status"}\n', "the other side speaks version 8 of the services' protocol"),
+        (b'{"esker-services": 9, "do": "status"}\n', "the other side speaks version 9 of the services' protocol"),
         (b'{"do": "status"}\n', "version None"),
-        (b'{"esker-services": 7, "do": "dance"}\n', "is not a valid request"),
-        (b'{"esker-services": 7, "do": "start"}\n', "is not a valid request"),
+        (b'{"esker-services": 8, "do": "dance"}\n', "is not a valid request"),
+        (b'{"esker-services": 8, "do": "start"}\n', "is not a valid request"),
         (b"GET / HTTP/1.1\r\n", "is not a valid request"),
         (b"[]\n", "is not a valid request"),
         (b"\xff\xfe\n", "is not a valid request"),
         (b"[" * 100_000 + b"\n", "is not a valid request"),
         (
-            b'{"esker-services": 7, "do": "wait", "until": "healthy", "names": ' + b"[" * 50 + b"]" * 50 + b"}\n",
+            b'{"esker-services": 8, "do": "wait", "until": "healthy", "names": ' + b"[" * 50 + b"]" * 50 + b"}\n",
             "more than 32 tables or arrays",
         ),
-        (b'{"esker-services": 7, "do": "wait", "until": "healthy", "names": ["\\ud800"]}\n', "`names`: "),
-        (b'{"esker-services": 7, "do": "wait", "until": "healthy", "names": [], "seconds": 1e999}\n', "`seconds`: "),
-        (b'{"esker-services": 7, "do": "wait", "until": "healthy", "names": [], "seconds": NaN}\n', "`seconds`: "),
+        (b'{"esker-services": 8, "do": "wait", "until": "healthy", "names": ["\\ud800"]}\n', "`names`: "),
+        (b'{"esker-services": 8, "do": "wait", "until": "healthy", "names": [], "seconds": 1e999}\n', "`seconds`: "),
+        (b'{"esker-services": 8, "do": "wait", "until": "healthy", "names": [], "seconds": NaN}\n', "`seconds`: "),
         (
-            b'{"esker-services": 7, "do": "wait", "until": "healthy", "names": [], "seconds": 1' + b"0" * 400 + b"}\n",
+            b'{"esker-services": 8, "do": "wait", "until": "healthy", "names": [], "seconds": 1' + b"0" * 400 + b"}\n",
             "`seconds`: ",
         ),
-        (b'{"esker-services": 7, "do": "stop", "names": [{}], "caller": 7}\n', "`names`: "),
+        (b'{"esker-services": 8, "do": "stop", "names": [{}], "caller": 7}\n', "`names`: "),
         (b'{"esker-services": [[4]], "do": "status"}\n', "the other side speaks version "),
-        (b'{"esker-services": 7, "do": ["status"]}\n', "is not a valid request"),
+        (b'{"esker-services": 8, "do": ["status"]}\n', "is not a valid request"),
         (
-            b'{"esker-services": 7, "do": "status", "specs": [{"name": "a", "command": "b", "stop_signal": {}}]}\n',
+            b'{"esker-services": 8, "do": "status", "specs": [{"name": "a", "command": "b", "stop_signal": {}}]}\n',
             "`stop_signal`: ",
         ),
     ],
@@ -160,10 +161,10 @@ def record_of(project, **fields):
 def test_a_supervisor_of_another_version_is_an_error_with_what_to_do(project):
     """The message names both versions and how to go on; nothing is started beside it."""
     project.declare("web")
-    hello = {protocol.KEY: 8, "source": "/other/esker", "supervisor": os.getpid(), "guardian": 1233}
+    hello = {protocol.KEY: 9, "source": "/other/esker", "supervisor": os.getpid(), "guardian": 1233}
     with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises(ServiceError) as caught:
         project.services.start()
-    assert "the other side speaks version 8 of the services' protocol, this Esker version 7" in caught.value.message
+    assert "the other side speaks version 9 of the services' protocol, this Esker version 8" in caught.value.message
     assert (
         caught.value.hint
         == f"the Esker in `/other/esker` runs these services: use that one, or end them with `kill {os.getpid()}`"
@@ -521,11 +522,44 @@ def test_a_greeting_that_names_a_process_which_is_not_ours_advises_nothing_about
     def ask():
         connect(project.site, start=False).ask(protocol.StatusRequest(), 0.05)
 
-    for version, call in ((8, project.services.start), (protocol.VERSION, ask)):
+    for version, call in ((9, project.services.start), (protocol.VERSION, ask)):
         hello = {protocol.KEY: version, "supervisor": pid, "guardian": 1}
         with supervisor(project, json.dumps(hello).encode() + b"\n"), pytest.raises((ServiceError, TimedOut)) as caught:
             call()
         assert "kill" not in caught.value.hint
+
+
+def test_what_the_caller_blocks_and_ignores_is_not_for_services(project, caller):
+    """A thread of a program may block signals, and a program ignore the end of its children: no service does."""
+    check = CheckSpec(form="log", target=("up",))
+    project.declare("web", "grep -E 'Sig(Blk|Ign)' /proc/self/status; echo up; exec sleep 1000", check=check)
+    begin = """
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGALRM})
+services.start()
+"""
+    process = caller(begin)
+    assert process.communicate(timeout=20) == ("", "")
+    assert project.services.logs("web") == [f"{name}:\t{0:016x}" for name in ("SigBlk", "SigIgn")] + ["up"]
+    project.services.stop()
+    assert project.processes() == []
+
+
+def test_who_watches_no_more_takes_nothing_of_the_supervisor(project):
+    """Its end of the connection is closed, also if no service changes for long."""
+    project.declare("web")
+    with project.services.lease():
+        descriptors = f"/proc/{project.record.supervisor.pid}/fd"
+        before = len(os.listdir(descriptors))
+        for _ in range(3):
+            changes = project.services.changes()
+            next(changes)
+            changes.close()
+        deadline = time.monotonic() + 10
+        while len(os.listdir(descriptors)) > before:
+            assert time.monotonic() < deadline
 
 
 def test_a_record_that_names_pid_1_is_no_record(project):

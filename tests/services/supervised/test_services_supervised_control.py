@@ -12,9 +12,10 @@ import pytest
 
 from esker.errors import PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService, UsageError
 from esker.host import pidfd, process_table
-from esker.services.chamber import Killed, Stopped
+from esker.services.chamber import Stopped
 from esker.services.specification import CheckSpec
-from esker.services.status import ServiceStatus
+from esker.services.status import Killed, ServiceStatus
+from esker.services.supervised import control
 
 
 def shell_check(test, **fields):
@@ -289,6 +290,15 @@ def test_a_check_may_ask_another_service(project, free_port):
     project.services.stop()
 
 
+def test_a_service_that_is_named_twice_is_meant_once(project):
+    """It has one state, and is stopped once."""
+    project.declare("web")
+    project.services.start()
+    assert [each.name for each in project.services.status("web", "web")] == ["web"]
+    assert project.services.stop("web", "web") == Stopped(stopped=("web",), not_running=())
+    assert project.services.stop("web", "web") == Stopped(stopped=(), not_running=("web",))
+
+
 def test_a_check_counts_only_while_the_service_lives(project):
     """Whoever answers, a service that has ended is not healthy."""
     project.declare("web", "exit 7", check=shell_check("sleep 0.05"))
@@ -307,6 +317,39 @@ def test_a_stubborn_service_is_killed_after_its_grace(project):
     project.services.start()
     assert project.services.stop().killed == (Killed(service="web", signal="SIGTERM", seconds=0.2),)
     assert project.processes() == []
+
+
+def test_a_restart_says_what_it_had_to_kill(project):
+    """The state of a service tells it, until it is stopped again; so does that of one with a new definition."""
+    check = CheckSpec(form="log", target=("up",))
+    stubborn = "trap '' TERM; echo up; while :; do sleep 0.02; done"
+    project.declare("web", stubborn, stop_grace_period=0.2, check=check)
+    project.declare("other")
+    project.services.start()
+    killed = Killed(service="web", signal="SIGTERM", seconds=0.2)
+    told = []
+    project.services.restart(changed=told.append)
+    assert [each.killed for each in project.services.status()] == [None, killed]
+    assert ("Stopped", killed) in [(each.status, each.killed) for each in told]
+    project.declare("web", "echo up; exec sleep 1000", check=check)
+    assert [each.killed for each in project.services.start(recreate=True)] == [None, killed]
+    project.services.restart("web")
+    assert [each.killed for each in project.services.status()] == [None, None]
+    project.services.stop()
+
+
+@pytest.mark.slow
+def test_a_stop_waits_for_what_runs_and_not_for_what_is_declared(project, monkeypatch):
+    """A service that was taken out of the manifest has the grace that it was started with, before anybody is blamed."""
+    check = CheckSpec(form="log", target=("up",))
+    command = "trap 'sleep 0.5; exit' TERM; echo up; while :; do sleep 0.02; done"
+    project.declare("web", command, stop_grace_period=5.0, check=check)
+    project.services.start()
+    project.declare("endless", stop_grace_period=1e12)
+    project.services.start()
+    project.specs.clear()
+    monkeypatch.setattr(control, "_ANSWER", 0.2)
+    assert project.services.stop().stopped == ("web", "endless")
 
 
 def test_without_any_grace_nothing_was_ignored(project):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from dataclasses import replace
 
 import pytest
 
-from esker.errors import ServiceError
+from esker.errors import ServiceError, SupervisorEnded
 from esker.host import pidfd, process_table
 from esker.services.specification import CheckSpec
+from esker.services.supervised import protocol
+from esker.services.supervised.connection import Connection
 from esker.services.supervised.rendezvous import connect
 from esker.services.supervised.supervisor_record import RecordFile
 from tests.support.kills import kill_at_once
@@ -137,6 +140,41 @@ def test_status_says_that_supervisor_and_guardian_were_killed(project):
     assert project.services.status()[0].note is None
 
 
+@pytest.mark.slow
+def test_the_guardian_of_a_killed_supervisor_is_not_said_to_be_killed(project):
+    """A command that comes while the guardian cleans up waits for it, and says what the guardian says."""
+    slow = "(trap 'sleep 0.5; exit' TERM; echo up; while :; do sleep 0.02; done) & wait"
+    project.declare("web", slow, check=CheckSpec(form="log", target=("up",)))
+    project.services.start()
+    kill_at_once(project.record.supervisor)
+    assert project.processes() != []
+    said = "the supervisor of the services was killed by SIGKILL, and the services with it"
+    assert [project.services.status()[0].note for _ in range(2)] == [said, said]
+    assert project.processes() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["start", "status"])
+def test_a_command_that_comes_while_the_supervisor_ends(project, command):
+    """It waits for that end, of which nobody was killed; a start then begins a new supervisor, whose services stay."""
+    check = CheckSpec(form="log", target=("up",))
+    project.declare("web", "trap 'sleep 0.5; exit' TERM; echo up; while :; do sleep 0.02; done", check=check)
+    project.services.start()
+    supervisor = project.record.supervisor
+    changes = project.services.changes()
+    next(changes)
+    os.kill(supervisor.pid, signal.SIGTERM)
+    next(one for one in changes if one.status == "Terminating")
+    if command == "start":
+        (started,) = project.services.start()
+        assert project.record.supervisor != supervisor
+        assert process_table.entry(started.pid) is not None
+    (status,) = project.services.status()
+    assert (status.status, status.note) == ("Running" if command == "start" else "Stopped", None)
+    changes.close()
+    project.services.stop()
+
+
 @pytest.mark.parametrize("victim", ["supervisor", "guardian"])
 def test_a_supervisor_that_is_told_to_end_was_not_killed(project, victim):
     """An orderly end leaves nothing to say."""
@@ -167,8 +205,44 @@ def test_the_caller_hears_that_the_supervisor_was_told_to_end(project, caller):
     process.stdout.readline()
     os.kill(project.record.supervisor[0], signal.SIGTERM)
     _, said = process.communicate(timeout=15)
-    assert "ServiceError: the supervisor of the services was ended" in said
+    assert "SupervisorEnded: the supervisor of the services was ended" in said
     assert project.processes() == []
+
+
+@pytest.mark.parametrize("order", ["stop", "wait"])
+def test_who_wants_services_stopped_has_that_when_the_supervisor_is_told_to_end(project, order, monkeypatch):
+    """The other order does what theirs does, so it is no error, and nobody is told to start anything again."""
+    ask = Connection.ask
+
+    def ended(self, request, *limits):
+        if isinstance(request, protocol.StopRequest | protocol.WaitRequest):
+            os.kill(self.supervisor, signal.SIGTERM)
+        return ask(self, request, *limits)
+
+    monkeypatch.setattr(Connection, "ask", ended)
+    project.declare("web", "trap 'sleep 0.2; exit' TERM; while :; do sleep 0.01; done")
+    project.services.start()
+    if order == "stop":
+        project.services.stop("web")
+    else:
+        project.services.wait("web", until="stopped")
+    assert project.services.status()[0].status == "Stopped"
+    assert project.processes() == []
+
+
+@pytest.mark.parametrize("error", [SupervisorEnded("ended"), ServiceError("a bug")])
+def test_who_watches_hears_of_no_error_when_the_supervisor_is_told_to_end(error):
+    """There is nothing more to see; every other error is told as it is."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        hello = {protocol.KEY: protocol.VERSION, "supervisor": os.getpid(), "guardian": os.getpid()}
+        theirs.sendall(protocol.line(**hello) + protocol.line(error=error.record(), ending=True))
+        changes = Connection(ours, by_guardian=True).changes()
+        if isinstance(error, SupervisorEnded):
+            assert list(changes) == []
+        else:
+            with pytest.raises(ServiceError, match="a bug"):
+                next(changes)
 
 
 def test_an_order_to_end_the_supervisor_ends_everything_in_order(project):

@@ -12,8 +12,10 @@ import pytest
 
 from esker.errors import ServiceError
 from esker.host import pidfd
-from esker.services.chamber import Killed
-from esker.services.specification import ServiceSpec
+from esker.services.compose.container import Check, Container
+from esker.services.specification import ContainerSpec, ServiceSpec
+from esker.services.status import Killed
+from esker.services.supervised import container_service
 from esker.services.supervised.children import Children
 from esker.services.supervised.container_service import ContainerService
 from esker.services.supervised.engine import Engine
@@ -64,7 +66,76 @@ def test_a_container_that_had_to_be_killed_says_so(tmp_path, status, killed):
         return await service._end(1.0)
 
     told = asyncio.run(main())
-    assert told == (Killed(service="db", signal="SIGINT", seconds=1) if killed else None)
+    assert told == (Killed(service="db", signal="SIGINT", seconds=1, container="shop-db-1") if killed else None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_hurried_stop_kills_its_own_run_of_a_container_and_no_later_one(tmp_path, hangs):
+    """A second stop shortens the first one's grace; once that is over, the container may be in use again."""
+    docker, killed = tmp_path / "docker", tmp_path / "killed"
+    wait = f"until [ -e {killed} ]; do /bin/sleep 0.01; done" if hangs else "exec /bin/sleep 0.1"
+    docker.write_text(f"#!/bin/sh\n[ $1 = kill ] && : >{killed}\n[ $1 != stop ] || {wait}\n")
+    docker.chmod(0o755)
+    dot_flox = f"{write_project(tmp_path / 'shop')}/.flox"
+
+    async def main():
+        engine = Engine(Children(asyncio.get_running_loop()), dot_flox)
+        engine.use({"PATH": str(tmp_path)}, str(tmp_path))
+        service = ContainerService(ServiceSpec(name="db", command=""), engine, lambda _: None)
+        service.container, service.state = Container(id="abc", name="shop-db-1", service="db", hash=""), "Running"
+        service.take_over()
+        await asyncio.gather(service.stop(20.0), service.stop(0.3))
+        assert service.state == "Stopped"
+        await asyncio.sleep(0.4)
+
+    asyncio.run(main())
+    assert killed.exists() == hangs
+
+
+def test_a_service_that_is_stopped_when_its_container_ends_does_not_go_on(tmp_path, monkeypatch):
+    """The order to stop comes while the checks of a container on Podman are being ended; it is not lost with them."""
+    begun, ending, ended, went_on = asyncio.Event(), asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Checks:
+        def __init__(self, *_):
+            pass
+
+        async def run(self, _):
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ending.set()
+                await ended.wait()
+
+    class NoEngine:
+        async def host(self):
+            return "unix:///nowhere"
+
+    check = Check(("true",), 1.0, 1.0, 0.0, 1.0)
+    container = Container(id="abc", name="shop-db-1", service="db", hash="", check=check, is_podmans=True)
+    described = ContainerSpec(service="db", project="shop", directory="/", files=(), hashes=())
+    monkeypatch.setattr(container_service, "PodmanChecks", Checks)
+
+    async def main():
+        spec = ServiceSpec(name="db", command="", container=described)
+        service = ContainerService(spec, NoEngine(), lambda _: None)
+
+        async def live():
+            async with service._checked(container):
+                await begun.wait()
+            went_on.set()
+
+        life = asyncio.create_task(live())
+        await ending.wait()
+        life.cancel()
+        ended.set()
+        with pytest.raises(asyncio.CancelledError):
+            await life
+
+    asyncio.run(main())
+    assert not went_on.is_set()
 
 
 def test_a_supervisor_of_processes_alone_loads_nothing_of_containers():

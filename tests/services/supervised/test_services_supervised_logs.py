@@ -42,6 +42,19 @@ def test_a_log_is_closed_to_others_and_not_followed_through_a_link(path, tmp_pat
     assert log.problem.startswith("the log is not complete: ")
 
 
+def test_a_log_that_is_removed_begins_anew(path):
+    """Whoever has removed it finds what is written after that; without its directory the problem is told."""
+    log = log_file(path)
+    log.write(b"one\n")
+    os.remove(path)
+    log.write(b"two\n")
+    assert tail(path) == ["two"]
+    os.remove(path)
+    os.rmdir(os.path.dirname(path))
+    log.write(b"three\n")
+    assert log.problem == "the log is not complete: no such file or directory"
+
+
 def test_a_directory_that_became_a_link_leads_nowhere(tmp_path):
     """A service whose user owns the project exchanges the directory for a link, and then makes the log rotate."""
     (tmp_path / "services").mkdir()

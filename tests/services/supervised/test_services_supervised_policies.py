@@ -14,8 +14,9 @@ import pytest
 
 from esker.errors import ServiceError, ServiceFailed, ServicesNotReady
 from esker.host import pidfd, process_table
-from esker.services.chamber import Killed
 from esker.services.specification import CheckSpec, ServiceSpec
+from esker.services.status import Killed
+from esker.services.supervised import programs
 from esker.services.supervised.children import Children
 from esker.services.supervised.process_service import ProcessService
 from esker.services.supervised.programs import RunContext
@@ -672,6 +673,45 @@ def test_too_few_descriptors_are_told_with_the_limit_to_raise(project, caller):
     assert re.search(r"cannot start the service `web\d+`: (cannot set up the process: )?too many open files", said)
     assert "hint: raise the limit on open files (`ulimit -n`)" in said
     assert project.processes() == []
+
+
+def test_a_process_that_has_become_another_users_is_named(project, monkeypatch):
+    """As by `sudo`: we may not kill it, so the service cannot be stopped, and whose process it is now is told."""
+    monkeypatch.setattr(programs, "_STUBBORN", 0.2)
+
+    async def nothing(_):
+        pass
+
+    def refuse(*_):
+        raise PermissionError
+
+    async def run():
+        running = asyncio.Event()
+
+        def told(service):
+            if service.was_ready:
+                running.set()
+
+        check = CheckSpec(form="log", target=("up",))
+        spec = ServiceSpec(name="web", command="trap '' TERM; echo up; exec sleep 1000", check=check)
+        log = log_file(f"{project.directory}/log")
+        service = ProcessService(spec, Children(asyncio.get_running_loop()), log, told)
+        service.begin(spec, RunContext(project.variables, "/"), nothing)
+        await running.wait()
+        pid = service.pid
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "kill", refuse)
+            patched.setattr(os, "geteuid", lambda: 65534)
+            patched.setattr(process_table, "owner", lambda _: 0)
+            await service.stop(0.1)
+        failure, state = service.failure, service.state
+        await service.stop(0)
+        return pid, failure, state, service.state
+
+    pid, failure, state, after = asyncio.run(run())
+    assert (state, after) == ("Error", "Stopped")
+    assert failure.message == f"service `web` cannot be stopped: pid {pid} does not end when killed"
+    assert failure.hint == f"it has become a process of user `root`, who alone can end it: kill {pid}"
 
 
 def test_a_stop_is_not_lost_between_two_lives(project, monkeypatch):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -188,3 +189,21 @@ def test_ports_that_a_check_asks_on_this_machine(form, target, port):
 def test_no_check_asks_no_port():
     """A service without a check asks nobody."""
     assert local_port(None, {}) is None
+
+
+@pytest.mark.slow
+def test_a_name_service_that_does_not_answer_keeps_nobody(monkeypatch):
+    """A check gives up when its time is over, and then the supervisor can end: it does not wait for the answer."""
+    gate = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: gate.wait(10) and [])
+    ask = prepare(CheckSpec(form="tcp", target=("db.invalid:1",)), {}, "/", None)
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ask(), 0.05)
+
+    begun = time.monotonic()
+    asyncio.run(main())
+    took = time.monotonic() - begun
+    gate.set()
+    assert took < 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import asdict
 
@@ -105,6 +106,17 @@ def test_esker_is_a_layer_of_its_own(made):
     assert not [path for path in entries if path.endswith(".pyc")]
     assert entries[RUN].source.startswith(f"#!/opt/esker/conda/bin/python{MINOR} -ISB\n".encode())
     assert os.path.isfile(entries["/opt/esker/services/esker/errors.py"].source)
+
+
+def test_no_signal_is_lost_before_the_services_are_there(made):
+    """The container's first process keeps those that ask it to end, from before the modules are imported."""
+    [unit] = [unit for unit in made().units if unit.name == "esker/services"]
+    [script] = [entry.source.decode() for entry in unit.entries() if entry.path == RUN]
+    first, importing, _ = script.partition("from esker")
+    assert importing
+    show = "import os, signal; os.kill(os.getpid(), signal.SIGTERM); print(sorted(signal.sigpending()), flush=True)"
+    done = subprocess.run([sys.executable, "-c", f"{first}{show}"], capture_output=True, text=True, check=False)
+    assert "SIGTERM" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from esker.cli.confirmation import confirmed
 from esker.cli.directory import OF_TOOLS, RUNTIME, SERVICES_FROM
 from esker.cli.selection import chosen_project, note_project, selected_project
 from esker.cli.views.output import print_json, shown
-from esker.cli.views.service_notes import say_notes, say_unknown
+from esker.cli.views.service_notes import say_killed, say_notes, say_unknown
 from esker.cli.voice import ESKER
 from esker.errors import NoEngine, ServiceError, ServicesNotReady, UsageError
 from esker.runtimes import registry
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from esker.cli.voice import Voice
     from esker.services.chamber import Chamber
-    from esker.services.status import ServiceStatus
+    from esker.services.status import Killed, ServiceStatus
     from esker.services.supervised.site import Site
 
 __all__ = ["ALIASES", "COMMANDS", "run"]
@@ -131,6 +131,7 @@ def _started(project: str, options: Namespace, voice: Voice, *, begins: bool = F
                 *options.name, seconds=options.timeout, changed=live.show, recreate=options.recreate
             )
     except (ServiceError, ServicesNotReady):
+        say_killed(live.killed.values(), voice)
         say_outdated(services.status(), services.names, voice)
         raise
     named = options.name or [status.name for status in statuses]
@@ -143,6 +144,7 @@ def _started(project: str, options: Namespace, voice: Voice, *, begins: bool = F
         elif status.name in named:
             condition = "is already running" if status.pid is not None else "has completed already"
             voice.say(f"! Service '{status.name}' {condition}.")
+    say_killed(live.killed.values(), voice)
     say_outdated(statuses, services.names, voice)
     say_notes([status for status in statuses if status.name not in before], voice)
     say_unknown(services, states, voice, left_out=True)
@@ -165,16 +167,22 @@ def _restart(arguments: list[str], voice: Voice) -> int:
     options = parser.parse_args(arguments)
     services = _services(options, voice)
     _say_remarks(services, voice)
-    with Live(voice, as_json=options.json) as live:
-        states = () if options.name or services.unreadable else services.status()
-        if not any(status.status == UNKNOWN for status in states):
-            undeclared = [status.name for status in states if status.name not in services.names]
-            if undeclared:  # the manifest no longer declares them, but they still run
-                services.stop(*undeclared)
-        outcomes = services.restart(*options.name, seconds=options.timeout, changed=live.show)
+    killed: tuple[Killed, ...] = ()
+    try:
+        with Live(voice, as_json=options.json) as live:
+            states = () if options.name or services.unreadable else services.status()
+            if not any(status.status == UNKNOWN for status in states):
+                undeclared = [status.name for status in states if status.name not in services.names]
+                if undeclared:  # the manifest no longer declares them, but they still run
+                    killed = services.stop(*undeclared).killed
+            outcomes = services.restart(*options.name, seconds=options.timeout, changed=live.show)
+    except (ServiceError, ServicesNotReady):
+        say_killed([*killed, *live.killed.values()], voice)
+        raise
     for name, outcome in sorted(outcomes.items()):
-        voice.say(f"✔ Service '{name}' {outcome}.")
+        voice.say(_runs_on(name) if outcome == "left" else f"✔ Service '{name}' {outcome}.")
     states = services.status()
+    say_killed([*killed, *live.killed.values()], voice)
     say_unknown(services, states, voice, left_out=True)
     return _print_states([status for status in states if status.name in outcomes], options)
 
@@ -196,7 +204,7 @@ def _stop(arguments: list[str], voice: Voice) -> int:
     for name in result.stopped:
         voice.say(f"✔ Service '{name}' stopped")
     for name in result.left:
-        voice.say(f"! Service '{name}' runs on: its container ran before Esker used it (--force stops it too)")
+        voice.say(_runs_on(name))
     none = () if options.name or result.stopped or result.left else services.names
     idle = (*result.not_running, *none)
     unknown = [it for it in services.status() if it.name in idle and it.status == UNKNOWN] if idle else []
@@ -205,10 +213,7 @@ def _stop(arguments: list[str], voice: Voice) -> int:
         voice.say(f"! Service '{name}' is not running")
     if unknown or not options.name:
         say_unknown(services, unknown, voice)
-    for killed in result.killed:
-        asked = killed.signal or "its shutdown command"
-        told = f"did not end within {killed.seconds:g} s of {asked}, and was killed"
-        voice.remark(f"! Service '{killed.service}' {told} (see `stop-signal` and `stop-grace-period`)")
+    say_killed(result.killed, voice)
     for user in result.users:
         voice.remark(f"! '{user.service}' was in use by `{user.program}` (pid {user.pid})")
     if options.json:
@@ -223,6 +228,10 @@ def _stop(arguments: list[str], voice: Voice) -> int:
             }
         )
     return 0
+
+
+def _runs_on(name: str) -> str:
+    return f"! Service '{name}' runs on: its container ran before Esker used it (`stop --force` stops it too)"
 
 
 def _status(arguments: list[str], voice: Voice) -> int:
@@ -262,7 +271,7 @@ def _say_remarks(services: Chamber, voice: Voice) -> None:
 def _watch(services: Chamber, options: Namespace, voice: Voice) -> int:
     from esker.cli.views.services import Live
 
-    states = services.status()
+    states = services.status(*options.name)
     say_unknown(services, states, voice)
     with Live(voice, as_json=options.json, always=True) as live:
         for status in states:
@@ -295,7 +304,10 @@ def _logs(arguments: list[str], voice: Voice) -> int:
     width = max(map(len, options.name or services.names), default=0)
     if options.follow:
         for name, line in services.follow(*options.name, count=options.tail):
-            print(shown(f"{name:<{width}}: {line}", colours=True), flush=True)
+            if options.json:
+                print_json({"service": name, "line": line}, indent=None)
+            else:
+                print(shown(f"{name:<{width}}: {line}", colours=True), flush=True)
         return 0
     lines = [(name, line) for name in options.name or services.names for line in _log(services, name, options)]
     if options.json:
@@ -351,7 +363,7 @@ def _release(arguments: list[str], voice: Voice) -> int:
     parser = _parser("release", "Release the services that `hold` started for a process.", "", voice)
     _add_holder(parser)
     options = parser.parse_args(arguments)
-    _services(options, voice).release(options.pid, options.token)
+    _present(options, voice).release(options.pid, options.token)
     return 0
 
 
@@ -382,6 +394,7 @@ def _reset(arguments: list[str], voice: Voice) -> int:
     for volume in kept.external:
         voice.say(f"! The volume `{volume}` is external, so it was left as it is")
     voice.say(f"✔ Service '{name}' was reset.")
+    say_killed((status.killed for status in statuses), voice)
     return _print_states(statuses, options)
 
 

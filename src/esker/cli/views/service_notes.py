@@ -11,9 +11,20 @@ if TYPE_CHECKING:
 
     from esker.cli.voice import Voice
     from esker.services.chamber import Chamber
-    from esker.services.status import ServiceStatus
+    from esker.services.status import Killed, ServiceStatus
 
-__all__ = ["say_notes", "say_unknown"]
+__all__ = ["say_killed", "say_notes", "say_unknown"]
+
+
+def say_killed(killed: Iterable[Killed | None], voice: Voice) -> None:
+    """Say which services had to be killed, and what a person can change so that they end by themselves."""
+    for each in filter(None, killed):
+        asked = each.signal or "its shutdown command"
+        changed = f"`{'stop-signal' if each.signal else 'shutdown.command'}` and `stop-grace-period`"
+        if each.container is not None:
+            changed = "`stop_signal` and `stop_grace_period` in the Compose file"
+        told = f"did not end within {each.seconds:g} s of {asked}, and was killed (see {changed})"
+        voice.remark(f"! Service '{each.service}' {told}")
 
 
 def say_notes(statuses: Iterable[ServiceStatus], voice: Voice) -> None:

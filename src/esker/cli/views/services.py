@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from esker.cli.voice import Voice
-    from esker.services.status import ServiceStatus
+    from esker.services.status import Killed, ServiceStatus
 
 __all__ = ["Live", "as_record", "reason", "state_record", "table"]
 
@@ -24,6 +24,7 @@ _CONDITIONS = {
     "service_started": "to start",
     "service_healthy": "to be healthy",
     "service_completed_successfully": "to complete",
+    "service_completed": "to end",
 }
 _TITLE = "The services as they change; Ctrl-C ends this"
 _EVERY = 0.5
@@ -100,6 +101,8 @@ class Live:
     """
 
     def __init__(self, voice: Voice, *, as_json: bool = False, always: bool = False) -> None:
+        self.killed: dict[str, Killed] = {}
+        """The services that had to be killed meanwhile."""
         self._states: dict[str, tuple[ServiceStatus, float]] = {}
         """Each state, and when it was told, on the monotonic clock."""
         self._voice = voice
@@ -113,6 +116,8 @@ class Live:
 
     def show(self, service: ServiceStatus) -> None:
         """Show a service that has changed."""
+        if service.killed and service.status == "Stopped":
+            self.killed[service.name] = service.killed
         if self._drawing:
             with self._lock:
                 self._states[service.name] = service, time.monotonic()

@@ -93,6 +93,8 @@ class Container(NamedTuple):
     """When the engine last created, started or ended it, by the engine's clock."""
     stop_signal: str = "SIGTERM"
     """What the engine asks it to end with."""
+    stop_seconds: int = 10
+    """How long the engine gives it to end; the engine's own default, unless the Compose file says something else."""
     is_podmans: bool = False
     """Whether the engine is Podman."""
 
@@ -122,7 +124,7 @@ def parse_containers(text: str) -> list[Container]:
     """Return the containers in the output of `docker inspect`; raise ValueError if it is no such output."""
     try:
         return [_container(each) for each in json.loads(text)]
-    except (TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"`docker inspect` answered with something else: {error!r}") from error
 
 
@@ -159,6 +161,7 @@ def _container(record: Mapping[str, Any]) -> Container:
         last_change=max(_moment(str(each or "")) or 0.0 for each in _moments(record)),
         checked=str(last.get("End", "")),
         stop_signal=_signal_name(str(record["Config"].get("StopSignal") or "SIGTERM")),
+        stop_seconds=max(0, int(record["Config"].get("StopTimeout") or 10)),
         is_podmans=_PODMAN in ((record.get("HostConfig") or {}).get("Annotations") or {}).items(),
     )
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Containers"]
 
 _SECONDS = 60.0
-"""Seconds that containers may take to stop."""
+"""Seconds that the engine may take to stop containers, beyond those that each has to end."""
 _CHUNK = 1 << 16
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d")
 _AGAIN = 1.0
@@ -73,8 +73,8 @@ class Containers:
         if done.returncode:
             raise engine_refused(done.stderr)
         # The container's two outputs come apart.
-        moments = [_moment(line) for output in (done.stdout, done.stderr) for line in output.splitlines()]
-        return [line for _, line in sorted(moments, key=lambda each: each[0])]
+        timed = [*_timed(done.stdout), *_timed(done.stderr)]
+        return [line for _, line in sorted(timed, key=lambda each: each[0])]
 
     def streams(self, services: Iterable[str], count: int | None, *, leaves_out: bool) -> dict[str, _Stream]:
         """Return, by service, the last `count` lines of its log, and what is added to it, also by a later run.
@@ -138,7 +138,8 @@ class Containers:
         started = self._containers_of_services() if force else self._started()
         wanted = [name for name in started if not names or name in names]
         if wanted:
-            self._run("stop", *(started[name].id for name in wanted), seconds=_SECONDS)
+            limit = _SECONDS + sum(started[name].stop_seconds for name in wanted)
+            self._run("stop", *(started[name].id for name in wanted), seconds=limit)
             left = {name: each for name, each in read_started(self._dot_flox).items() if name not in wanted}
             write_started(self._dot_flox, left)
         return tuple(wanted)
@@ -185,9 +186,19 @@ class Containers:
         filters = (f"label={LABEL}.project={self._project.name}", f"label={LABEL}.oneoff=False")
         words = [word for each in filters for word in ("--filter", each)]
         listed = self._run("ps", "-q", "--no-trunc", *words, seconds=seconds).stdout.split()
-        found = parse_containers(self._run("inspect", "--type", "container", *listed).stdout) if listed else []
+        found = self._inspected(*listed) if listed else []
         recorded = self._recorded_ids()
         return {each.service: each for each in found if each.runs and self._is_ours(each, recorded)}
+
+    def _inspected(self, *ids: str) -> list[Container]:
+        """Return what the engine says of containers; one that has been removed meanwhile is left out."""
+        done = self._run("inspect", "--type", "container", *ids, check=False)
+        if done.returncode and "no such" not in done.stderr.lower():
+            raise engine_refused(done.stderr)
+        try:
+            return parse_containers(done.stdout)
+        except ValueError as error:
+            raise ServiceError(str(error)) from error
 
     def _is_ours(self, container: Container, recorded: Collection[str]) -> bool:
         project = self._project
@@ -220,7 +231,9 @@ class _Stream:
         self._begin = begin
         self._rest = b""
         self._moment = ""
-        """That of the last line."""
+        """That of the latest line."""
+        self._passed = ""
+        """What was written until then has come from an earlier run of the program."""
         self._since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
         self._next = 0.0
         self._follow("--tail", "all" if count is None else str(count))
@@ -234,6 +247,7 @@ class _Stream:
         """Return the lines that have come since the last call."""
         if self._program is None and time.monotonic() >= self._next:
             with suppress(ServiceError, CommandFailed):  # the engine may come back
+                self._passed = self._moment
                 self._follow("--since", self._moment or self._since)
             self._next = time.monotonic() + _AGAIN
         if self._program is None or self._program.stdout is None:
@@ -251,9 +265,9 @@ class _Stream:
     def _new(self, line: bytes) -> str | None:
         """Return a line without its moment; None if it came before, or if it is a message of the command itself."""
         moment, text = _moment(line.decode(errors="replace"))
-        if moment <= self._moment or not _MOMENT.match(moment):
+        if moment <= self._passed or not _MOMENT.match(moment):
             return None
-        self._moment = moment
+        self._moment = max(moment, self._moment)  # what comes from the two outputs is not always in order
         return text
 
     def close(self) -> None:
@@ -268,6 +282,21 @@ def _moment(line: str) -> tuple[str, str]:
     """Return when a line was written, as the engine says it, and the line."""
     moment, _, text = line.partition(" ")
     return moment, text
+
+
+def _timed(output: str) -> list[tuple[str, str]]:
+    """Return when each line of a log was written, and the line.
+
+    Where a line has a carriage return, as those of progress have, reading it as text has made two of it.
+    """
+    timed: list[tuple[str, str]] = []
+    for line in output.split("\n"):
+        moment, text = _moment(line)
+        if _MOMENT.match(moment):
+            timed.append((moment, text))
+        elif timed and line:
+            timed[-1] = timed[-1][0], f"{timed[-1][1]}\r{line}"
+    return timed
 
 
 def _last(text: str) -> str:

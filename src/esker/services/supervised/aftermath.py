@@ -23,7 +23,7 @@ from esker.store import temporary_roots
 
 if TYPE_CHECKING:
     from esker.services.supervised.site import Site
-    from esker.services.supervised.supervisor_record import SupervisorRecord
+    from esker.services.supervised.supervisor_record import RecordFile, SupervisorRecord
 
 __all__ = ["clean_up_after"]
 
@@ -32,10 +32,10 @@ _GRACE = 5.0
 _POLL = 0.01
 
 
-def clean_up_after(record: SupervisorRecord, site: Site, owner: int) -> None:
-    """Wait for a killed supervisor and its guardian to end, then clean up whatever the guardian has not.
+def clean_up_after(record: SupervisorRecord, site: Site, file: RecordFile) -> None:
+    """Wait for a supervisor and its guardian to end, then clean up what they have not, if they were killed.
 
-    `owner` is the uid of the record file's owner. Raises TimedOut if one of the two does not end.
+    `file` is that of the record, and is empty if they have. Raises TimedOut if one of the two does not end.
     """
     if record.boot == process_id.boot_id():
         for process in (record.supervisor, record.guardian):
@@ -44,7 +44,9 @@ def clean_up_after(record: SupervisorRecord, site: Site, owner: int) -> None:
             with process.opened() as descriptor:
                 if descriptor is not None and not pidfd.wait(descriptor, END_SECONDS):
                     raise no_answer(process.pid)
-        _end_leftovers(record, owner)
+        if file.read() is None:
+            return
+        _end_leftovers(record, file.owner)
         if site.owns(record):
             sudden_end.record(site)
     for store in record.stores:

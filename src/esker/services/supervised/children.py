@@ -139,7 +139,7 @@ class Children:
 
     @staticmethod
     def kill(members: list[ProcessEntry]) -> None:
-        """Kill each of `members`."""
+        """Kill each of `members`; one that has become another user's, as by `sudo`, is left."""
         for member in members:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.kill(member.pid, signal.SIGKILL)

@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from esker.errors import ServiceError, TimedOut
+from esker.errors import ServiceError, SupervisorEnded, TimedOut
 from esker.host import pidfd, process_id, process_table
 from esker.services import received, status
 from esker.services.supervised import protocol
@@ -56,6 +56,7 @@ class Connection:
             own = 0 if error and "supervisor" not in hello else received.pid(hello.get("supervisor"))
             self.supervisor: int = own
             self.guardian: int = received.pid(hello.get("guardian"))
+            self.grace: float = min(received.value("float", hello.get("grace", 0.0), {}), protocol.ENDLESS)
             where = received.text(hello.get("source", "another place"))
         if error:
             with pidfd.opened(self.guardian) as guardian:
@@ -82,7 +83,8 @@ class Connection:
         try:
             with self:
                 self._socket.settimeout(seconds)
-                self._socket.sendall(protocol.request_line(request))
+                with suppress(ConnectionError):  # what it has said before it closed is still to be read
+                    self._socket.sendall(protocol.request_line(request))
                 while (message := self._read()) is not None:
                     if "state" in message:
                         if changed:
@@ -105,13 +107,18 @@ class Connection:
 
     def changes(self) -> Iterator[ServiceStatus]:
         """Yield the state of each service, and then each changed state, until the supervisor ends."""
-        with self:
+        with self, suppress(ConnectionError):
             self._socket.settimeout(None)
             self._socket.sendall(protocol.request_line(protocol.WatchRequest()))
-            while (message := self._read()) is not None:
+            while (message := self._read()) is not None and "error" not in message:
                 with protocol.understood():
                     state = status.parse(message.get("state"))
                 yield state
+            if message is not None:
+                with protocol.understood():
+                    error = protocol.error_of(message["error"])
+                if not isinstance(error, SupervisorEnded):
+                    raise error
 
     def _await_end(self) -> None:
         """Wait until the supervisor says whether it has ended; if it has, wait for its guardian too."""

@@ -2,7 +2,8 @@
 
 The first process is the guardian, in the foreground: it reaps, forwards signals to the supervisor, and ends when
 nothing of the services is left. A process beside the supervisor asks it to start all services, prints their logs, and
-has the container end with status 1 if they do not start. What is to be started stands in a file of the image:
+has the container end with status 1 if they do not start. If a signal asks the container to end, it does so with status
+0, whether the services run or only start. What is to be started stands in a file of the image:
 
     {"services": [...], "variables": {...}, "directory": "/app", "state": "/var/cache/esker/services",
      "runtime": "/run/esker/services"}
@@ -17,11 +18,12 @@ import os
 import signal
 import socket
 from contextlib import suppress
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, NamedTuple
 
-from esker.errors import EskerError
+from esker.errors import CommandFailed, EskerError, SupervisorEnded
 from esker.host import runtime_directory
+from esker.host.process import execute
 from esker.services import specification, status
 from esker.services.states import ACTIVE
 from esker.services.supervised import guardian, logs, protocol
@@ -30,6 +32,8 @@ from esker.services.supervised.site import Site
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from esker.services.specification import ServiceSpec
     from esker.services.status import ServiceStatus
 
@@ -64,11 +68,13 @@ def run(path: str, arguments: list[str]) -> int:
     With arguments, they are run as a command instead, and nothing is started: so a person gets a shell.
     """
     if arguments:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, guardian.FORWARDED)  # the image's script has blocked them
         try:
-            os.execvp(arguments[0], arguments)  # noqa: S606  # what the person asked for
-        except OSError as error:
-            _say(f"{arguments[0]}: {error.strerror}", _ERRORS)
-            return 127
+            execute(arguments, os.environ)
+        except CommandFailed as error:
+            _say(error.message, _ERRORS)
+            return error.exit_status
+    signal.pthread_sigmask(signal.SIG_BLOCK, guardian.FORWARDED)  # until there is somebody to forward them to
     plan = _plan(path)
     os.makedirs(plan.site.logs, exist_ok=True)
     runtime_directory.make_user(os.path.dirname(plan.site.runtime))
@@ -86,10 +92,32 @@ def run(path: str, arguments: list[str]) -> int:
 
 
 def _start(plan: _Plan, connection: socket.socket) -> int:
-    """Have the supervisor start the services, and print their logs until somebody ends us; return our exit status."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # an error is to be told before the guardian ends us
+    """Have the supervisor start the services, and print their logs until they have ended; return our exit status."""
+    for number in guardian.FORWARDED:  # they end the supervisor, and then we have more to print
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    ended = Event()
+
+    def pause() -> bool:
+        if ended.is_set():  # and since then we have looked once more
+            return False
+        ended.wait(_PAUSE)
+        return True
+
     paths = {spec.name: f"{plan.site.logs}/{logs.log_name(spec.name)}" for spec in plan.specs}
-    printing = Thread(target=_print_logs, args=(paths,), daemon=True)
+    # What an earlier run of this container has written was printed then.
+    lines = logs.follow(paths, pause, count=0)
+    printing = Thread(target=_print, args=(lines, max(map(len, paths), default=0)), daemon=True)
+    printing.start()
+    try:
+        return _run_services(plan, connection)
+    finally:
+        ended.set()
+        printing.join()
+
+
+def _run_services(plan: _Plan, connection: socket.socket) -> int:
+    """Have the supervisor start the services, and return when they have ended; return 1 if one has failed."""
     variables = {**os.environ, **plan.variables}
     request = protocol.StartRequest(
         names=(),
@@ -97,11 +125,12 @@ def _start(plan: _Plan, connection: socket.socket) -> int:
         environments={spec.name: {**variables, **spec.vars} for spec in plan.specs},
         directory=plan.site.project,
         caller=os.getpid(),
+        seconds=protocol.ENDLESS,  # who runs the container decides how long it may take to become healthy
     )
     try:
-        supervisor = Connection(connection, by_guardian=True)
-        printing.start()
-        supervisor.ask(request, None)
+        Connection(connection, by_guardian=True).ask(request, None)
+    except SupervisorEnded:
+        return 0
     except (EskerError, ConnectionError) as error:
         lines = error.lines() if isinstance(error, EskerError) else ["the supervisor of the services did not start"]
         _say("\n".join(lines), _ERRORS)
@@ -114,14 +143,12 @@ def _until_all_have_ended(plan: _Plan) -> int:
 
     A service that has completed is still held, so the supervisor would wait for ever.
     """
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     states: dict[str, str] = {}
     try:
         for changed in dial(plan.site.socket, by_guardian=True).changes():
             states[changed.name] = changed.status
             if len(states) == len(plan.specs) and not ACTIVE & {*states.values()}:
                 break
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         stop = protocol.StopRequest(names=(), caller=os.getpid())
         dial(plan.site.socket, by_guardian=True).ask(stop, None)
     except (EskerError, OSError):  # somebody else has ended the supervisor
@@ -129,15 +156,8 @@ def _until_all_have_ended(plan: _Plan) -> int:
     return int("Error" in states.values())
 
 
-def _print_logs(paths: dict[str, str]) -> None:
-    import time
-
-    def pause() -> bool:
-        time.sleep(_PAUSE)
-        return True
-
-    width = max(map(len, paths), default=0)
-    for name, line in logs.follow(paths, pause):
+def _print(lines: Iterable[tuple[str, str]], width: int) -> None:
+    for name, line in lines:
         _say(f"{name:<{width}} | {line}")
 
 

@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 from esker.errors import ServiceError, ServiceFailed
-from esker.services.chamber import Killed
 from esker.services.compose.claims import check_ports
 from esker.services.compose.container import paused
+from esker.services.status import Killed
 from esker.services.supervised.podman_checks import PodmanChecks
 from esker.services.supervised.probe import NotRunnable, Shut
 from esker.services.supervised.service import LOG_LINES, Service
@@ -63,6 +63,8 @@ class ContainerService(Service):
         """The container, as it was when we looked last."""
         self._engine = engine
         self._checks: PodmanChecks | None = None
+        self._kills: set[asyncio.Task[None]] = set()
+        """Those that a hurried stop has ordered; they end with it, as the same container may be started again."""
 
     @property
     def is_ours(self) -> bool:
@@ -110,7 +112,8 @@ class ContainerService(Service):
         self.lines.lines = []
 
     def _close(self) -> None:
-        """Do nothing: the engine keeps what a run has needed."""
+        while self._kills:
+            self._kills.pop().cancel()
 
     def check(self, spec: ServiceSpec, context: RunContext, freed: Collection[int]) -> None:
         """Do nothing: whether a container can start, only the engine knows."""
@@ -148,8 +151,9 @@ class ContainerService(Service):
         finally:
             self._checks = None
             checking.cancel()
-            with suppress(asyncio.CancelledError):
-                await checking
+            await asyncio.wait({checking})  # `await checking` would not tell which of the two tasks was cancelled
+            if not checking.cancelled():
+                checking.result()
 
     async def _watched(self, container: Container, changed: asyncio.Event) -> Container:
         """Take over what happens to a container until it has ended; return it as it was then."""
@@ -295,12 +299,15 @@ class ContainerService(Service):
         with suppress(ServiceError):  # it has stopped all the same
             for ended in await self._engine.inspect(container.id):
                 if ended.exit_code == _KILLED:
-                    return Killed(service=self.spec.name, signal=ended.stop_signal, seconds=seconds)
+                    name, number = self.spec.name, ended.stop_signal
+                    return Killed(service=name, signal=number, seconds=seconds, container=container.name)
         return None
 
     def _hurry(self, grace: float) -> None:
         if self.container is not None and self.is_ours:
-            kill = self._engine.kill
-            container = self.container
-            loop = asyncio.get_running_loop()
-            loop.call_later(grace, lambda: loop.create_task(kill(container)))
+            self._kills.add(asyncio.create_task(self._kill(self.container, grace)))
+
+    async def _kill(self, container: Container, grace: float) -> None:
+        await asyncio.sleep(grace)
+        with suppress(ServiceError):  # the stop that is under way says why
+            await self._engine.kill(container)

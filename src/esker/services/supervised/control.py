@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from esker.errors import HostError, ServiceError, UsageError
+from esker.errors import HostError, ServiceError, SupervisorEnded, UsageError
 from esker.host import process_id, process_table
 from esker.host.clock import Abandoned, Deadline
 from esker.host.frozen_dataclass import replaced
@@ -16,7 +16,6 @@ from esker.host.interruption import plain
 from esker.services import graph, received, status
 from esker.services.chamber import (
     START_SECONDS,
-    Killed,
     Leased,
     ServiceUser,
     Stopped,
@@ -46,14 +45,12 @@ __all__ = ["Supervised", "Surroundings"]
 
 _ANSWER = 20.0
 """Seconds to wait for a simple answer; added to the limit of a request that has one."""
-_ENDLESS = 1e8
-"""Seconds that stand for no limit."""
 _PAUSE = 0.1
 _MOST = 1_000_000_000
 """The greatest limit in seconds, and the most lines of a log, that a caller may give; the system allows more."""
 _STOPPED = {
+    **status.KINDS,
     "ServiceUser": lambda given: received.record(ServiceUser, given, {"ServiceUser.pid": received.pid}),
-    "Killed": lambda given: received.record(Killed, given, {}),
 }
 
 
@@ -183,7 +180,7 @@ class Supervised:
         chosen = set(graph.with_dependencies(self.specs, names or self.specs))
         surroundings = self._surroundings(chosen, deadline)
         left = _limit(seconds)
-        limit = _ENDLESS if left is None else left
+        limit = protocol.ENDLESS if left is None else left
         request = kind(
             names=names,
             specs=tuple(self.specs.values()),
@@ -201,7 +198,7 @@ class Supervised:
             connection = connect(self.site, start=True)
             assert connection is not None
             with _shared(surroundings.begun, connection), _abandonable(connection, deadline):
-                result = connection.ask(request, limit + self._grace(chosen) + _ANSWER, changed)
+                result = connection.ask(request, limit + connection.grace + _ANSWER, changed)
         finally:
             if surroundings.begun:
                 surroundings.begun.end()
@@ -216,6 +213,7 @@ class Supervised:
 
         Containers that somebody else has started are stopped with `force` alone.
         """
+        names = tuple(dict.fromkeys(names))
         connection = connect(self.site, start=False)
         orphans = [name for name in self._orphans() if name in names or not names]
         unknown = [name for name in names if name not in {*self.specs, *self._contained, *orphans}]
@@ -234,9 +232,13 @@ class Supervised:
             connection.close()
         else:
             request = protocol.StopRequest(names=others, caller=os.getpid(), force=force)
-            result = connection.ask(request, self._grace(self.specs) + _ANSWER)
-            with protocol.understood():
-                told = received.record(Stopped, result, _STOPPED)
+            try:
+                result = connection.ask(request, connection.grace + _ANSWER)
+            except SupervisorEnded:  # and so all services have stopped, by another order
+                told = replaced(told, not_running=others)
+            else:
+                with protocol.understood():
+                    told = received.record(Stopped, result, _STOPPED)
         # An engine that does not answer keeps none of the others from being stopped.
         left = self._containers.stop_left_over(orphans, force=force) if self._containers and orphans else ()
         return replaced(told, stopped=(*told.stopped, *left))
@@ -263,7 +265,8 @@ class Supervised:
         Raises UsageError if it does not run in a container, and ServiceError if somebody else has started that.
         """
         containers, _ = self._container(name)
-        if self.stop(name).left:
+        stopped = self.stop(name)
+        if stopped.left:
             raise ServiceError(
                 f"service `{name}` is not reset: its container ran before Esker used it",
                 hint=f"stop it first: esker services stop --force {name}",
@@ -271,7 +274,9 @@ class Supervised:
         containers.remove(name)
         following = [each.name for each in self.specs.values() if each.oneshot and name in each.depends_on]
         self.restart(name, *following, seconds=seconds, changed=changed)
-        return self.status(name, *following)
+        killed = {each.service: each for each in stopped.killed}  # the restart did not have to stop it again
+        statuses = self.status(name, *following)
+        return tuple(replaced(each, killed=killed.get(each.name, each.killed)) for each in statuses)
 
     def _container(self, name: str) -> tuple[Containers | Unreadable, Volumes]:
         if name not in self.specs:
@@ -296,7 +301,7 @@ class Supervised:
                 statuses[name] = replaced(statuses[name], message=f"its last start failed: {failure}")
         if unknown := [name for name in names if name not in statuses]:
             self._refuse(unknown)
-        return tuple(statuses[name] for name in sorted(names or statuses))
+        return tuple(statuses[name] for name in sorted({*names} or statuses))
 
     def _outside(self, statuses: Mapping[str, ServiceStatus]) -> dict[str, ServiceStatus]:
         """Return the state of services whose containers run, and which no supervisor has started or follows."""
@@ -342,7 +347,9 @@ class Supervised:
                 raise ServiceError(f"service `{waited[0]}` is not running", hint="start it first")
         elif waited:
             left = _limit(seconds)
-            with _abandonable(connection, deadline):
+            # If somebody ends the supervisor, what was awaited has come: all services have stopped.
+            fulfilled = suppress(SupervisorEnded) if until == "stopped" else nullcontext()
+            with fulfilled, _abandonable(connection, deadline):
                 limit = None if left is None else left + _ANSWER
                 connection.ask(protocol.WaitRequest(names=waited, until=until, seconds=left), limit)
         else:
@@ -391,10 +398,6 @@ class Supervised:
         if unknown := [name for name, path in paths.items() if name not in known and not os.path.exists(path)]:
             self._refuse(unknown)
         return paths
-
-    def _grace(self, names: Iterable[str]) -> float:
-        """Return the most seconds that stopping may take: the sum, as each service may have to wait for the others."""
-        return sum(self.specs[name].stop_grace_period for name in names)
 
     def _refuse(self, unknown: list[str]) -> None:
         if self._containers is not None:

@@ -15,15 +15,18 @@ from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import NoReturn
 
-__all__ = ["KILLED", "guard", "main"]
+__all__ = ["FORWARDED", "KILLED", "guard", "main"]
 
 KILLED = "the supervisor of the services was killed"
 """Begins the line in the supervisor's log that a killed supervisor leaves."""
 
+FORWARDED = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+"""The signals that tell the services to end."""
 _GRACE = 5.0
-_FORWARDED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -45,12 +48,12 @@ def guard(arguments: list[str], others: dict[int, int]) -> int:
     from esker.host.prctl import become_subreaper
 
     become_subreaper()
-    signals = {signal.SIGCHLD, *_FORWARDED}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    signals = {signal.SIGCHLD, *FORWARDED}
+    _begin_with(signals)
     guardian = os.getpid()
     supervisor = os.fork()
     if supervisor == 0:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        signal.pthread_sigmask(signal.SIG_SETMASK, FORWARDED)  # until it can answer those who wait for it
         gc.disable()  # while modules are imported, which leaves no garbage; the supervisor enables it again
         sys.modules["ssl"] = None  # type: ignore[assignment]  # asyncio would load it, for 4 MB and 10 ms
         from esker.services.supervised.server import main as supervise
@@ -66,6 +69,18 @@ def guard(arguments: list[str], others: dict[int, int]) -> int:
             _say(f"{KILLED} by {signal.Signals(os.WTERMSIG(status)).name}, and the services with it")
         _put_in_order(socket, directory, dot_flox)
     return status
+
+
+def _begin_with(blocked: Iterable[signal.Signals]) -> None:
+    """Block these signals and no others, and ignore none.
+
+    What our caller has blocked or ignored would go over to every service, and an ignored SIGCHLD would hide the end of
+    the supervisor from us.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN and number not in _IGNORED_BY_PYTHON:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _watch(supervisor: int, signals: set[signal.Signals], others: dict[int, int]) -> int:

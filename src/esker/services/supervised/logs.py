@@ -65,6 +65,8 @@ class LogFile:
             self.close()
 
     def _append(self, data: bytes) -> None:
+        if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
+            self.close()  # somebody has removed it, and would find nothing of what is written from now on
         if self._descriptor is not None and self._size >= self._rotation:
             self.close()
             os.replace(self._name, f"{self._name}.1", src_dir_fd=self._directory, dst_dir_fd=self._directory)
@@ -201,11 +203,16 @@ def follow(
 ) -> Iterator[tuple[str, str]]:
     """Yield (service, line): the last `count` lines of each log, then each line that is added.
 
-    The logs are the files at `paths`, and `streams` from elsewhere. `pause` is called when there is nothing new;
-    following ends if it returns false.
+    The logs are the files at `paths`, and `streams` from elsewhere. They are opened at once, so what is written after
+    the call is added. `pause` is called when there is nothing new; following ends if it returns false.
     """
     own = {name: _Reader(path, count) for name, path in paths.items()}
-    readers: dict[str, Stream] = {**own, **(streams or {})}
+    return _followed(own, {**own, **(streams or {})}, pause, count)
+
+
+def _followed(
+    own: Mapping[str, _Reader], readers: Mapping[str, Stream], pause: Callable[[], bool], count: int | None
+) -> Iterator[tuple[str, str]]:
     try:
         for name, log in own.items():
             yield from ((name, line) for line in _ending(_lines(log.before), count))

@@ -11,6 +11,8 @@ import os
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from esker.errors import ServiceError
@@ -188,10 +190,9 @@ async def _connect(host: str, port: int) -> socket.socket | str:
         hosts = (host,)
     else:
         try:
-            addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            hosts = await _addresses(host)
         except OSError as error:
             return f"`{host}`: {_reason(error)}"
-        hosts = tuple(str(address[4][0]) for address in addresses)
     reason = "no address"
     for address in hosts:
         connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
@@ -207,6 +208,36 @@ async def _connect(host: str, port: int) -> socket.socket | str:
         else:
             return connection
     return f"`{host}:{port}`: {reason}"
+
+
+async def _addresses(host: str) -> tuple[str, ...]:
+    """Return the addresses of a host, as the name service says.
+
+    It is asked in a thread that nobody waits for: at its end, asyncio would wait for one of its own, and a name service
+    that does not answer would keep the supervisor from ending.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[tuple[str, ...]] = loop.create_future()
+
+    def tell(found: tuple[str, ...] | Exception) -> None:
+        if answer.done():  # the check has taken too long
+            return
+        if isinstance(found, Exception):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
+
+    def ask() -> None:
+        found: tuple[str, ...] | Exception
+        try:
+            found = tuple(str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+        except (OSError, ValueError) as error:
+            found = error
+        with suppress(RuntimeError):  # the supervisor has ended
+            loop.call_soon_threadsafe(tell, found)
+
+    Thread(target=ask, daemon=True).start()
+    return await answer
 
 
 def _reason(error: OSError) -> str:

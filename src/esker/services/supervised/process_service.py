@@ -19,8 +19,8 @@ from esker.services.supervised.service import LOG_LINES, Service
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from esker.services.chamber import Killed
     from esker.services.specification import ServiceSpec
+    from esker.services.status import Killed
     from esker.services.supervised.children import Child, Children
     from esker.services.supervised.programs import RunContext
 

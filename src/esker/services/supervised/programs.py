@@ -14,10 +14,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import ServiceError, ServiceFailed
+from esker.host import accounts, process_table
 from esker.host.causes import remedy
 from esker.host.process import find_program
 from esker.host.spawn import Identity, Program, SpawnRefused
-from esker.services.chamber import Killed
+from esker.services.status import Killed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,11 +153,7 @@ class Programs:
         while members := self.members():
             late = loop.time() - self._deadline
             if late >= _STUBBORN:
-                raise ServiceFailed(
-                    f"service `{self._spec.name}` cannot be stopped: pid {members[0].pid} does not end when killed",
-                    service=self._spec.name,
-                    hint=f"see what it waits for: ps -o user,stat,wchan {members[0].pid}",
-                )
+                raise self._stubborn(members[0].pid)
             if number != signal.SIGTERM and self.main_has_ended and not self._spec.is_daemon:
                 number, asked = signal.SIGTERM, False  # what the program left behind may ignore the special signal
                 signalled.clear()
@@ -169,6 +166,13 @@ class Programs:
                 self._children.signal(members, number, signalled)
             await self._children.change(-late if late < 0 else 0.1)
         return killed if killed and killed.seconds else None  # without any grace it was not asked
+
+    def _stubborn(self, pid: int) -> ServiceFailed:
+        hint, owner = f"see what it waits for: ps -o user,stat,wchan {pid}", process_table.owner(pid)
+        if os.geteuid() and owner is not None and owner != os.geteuid():
+            hint = f"it has become a process of {accounts.described(owner)}, who alone can end it: kill {pid}"
+        message = f"service `{self._spec.name}` cannot be stopped: pid {pid} does not end when killed"
+        return ServiceFailed(message, service=self._spec.name, hint=hint)
 
     async def _shut_down(self, command: str) -> bool:
         """Run the service's shutdown command; return whether it succeeded before the deadline."""

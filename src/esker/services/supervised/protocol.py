@@ -1,11 +1,11 @@
 """The protocol between a command and the supervisor: lines of JSON over a Unix socket.
 
-The supervisor speaks first: its greeting `{"esker-services": 7, ...}` names the version of the protocol and the pids of
-supervisor and guardian. The client then sends one request, whose verb is in `do`. It reads any number of `state`
-replies, then one `result` or `error`. These have `"ending": true` if no service is left to run. In that case one more
-line follows, whose `ended` says whether the supervisor has ended or another client needs it. A client that closes the
-connection cancels its request. Each change of the protocol gets a new version number, and both sides refuse a version
-that they do not know.
+The supervisor speaks first: its greeting `{"esker-services": 8, ...}` names the version of the protocol, the pids of
+supervisor and guardian, and the seconds that the services may take to stop. The client then sends one request, whose
+verb is in `do`. It reads any number of `state` replies, then one `result` or `error`. These have `"ending": true` if no
+service is left to run. In that case one more line follows, whose `ended` says whether the supervisor has ended or
+another client needs it. A client that closes the connection cancels its request. Each change of the protocol gets a new
+version number, and both sides refuse a version that they do not know.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from esker.errors import EskerError, PortTaken, ServiceError, ServiceFailed, ServicesNotReady, UnknownService
+from esker.errors import (
+    EskerError,
+    PortTaken,
+    ServiceError,
+    ServiceFailed,
+    ServicesNotReady,
+    SupervisorEnded,
+    UnknownService,
+)
 from esker.host.frozen_dataclass import as_dict
 from esker.host.process_id import ProcessId
 from esker.services import received, specification
@@ -29,6 +37,7 @@ else:
     from esker.host.frozen_dataclass import dataclass
 
 __all__ = [
+    "ENDLESS",
     "KEY",
     "LIMIT",
     "VERSION",
@@ -50,8 +59,10 @@ __all__ = [
     "versions",
 ]
 
-VERSION = 7
+VERSION = 8
 KEY = "esker-services"
+ENDLESS = 1e8
+"""Seconds that stand for no limit."""
 LIMIT = 1 << 26
 """The most bytes of a line; a service's variables may take megabytes."""
 
@@ -267,4 +278,4 @@ def error_of(record: object) -> EskerError:
         return ServicesNotReady(message, services=services, log=log, hint=hint)
     if code == "unknown-service":
         return UnknownService(message, service=field("service", "str"), hint=hint)
-    return ServiceError(message, hint=hint)
+    return (SupervisorEnded if code == "supervisor-ended" else ServiceError)(message, hint=hint)

@@ -44,7 +44,7 @@ def connect(site: Site, *, start: bool) -> Connection | None:
         if record:
             from esker.services.supervised.aftermath import clean_up_after
 
-            clean_up_after(record, site, file.owner)
+            clean_up_after(record, site, file)
             file.clear()
         elif start:
             _end_unrecorded(site)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from esker.declare import project_directory
-from esker.errors import EskerError, HostError, ServiceError
+from esker.errors import EskerError, HostError, ServiceError, SupervisorEnded
 from esker.host import causes, files, prctl, process_id, runtime_directory
 from esker.host.background import SOURCE
 from esker.host.frozen_dataclass import as_dict
@@ -143,6 +143,8 @@ class _Server:
         self._inode = os.stat(record.dot_flox).st_ino
         self._busy: set[asyncio.Task[None]] = set()
         """Conversations whose answer has not been sent yet."""
+        self._watching: set[asyncio.Task[None]] = set()
+        """Those that wait until a client which watches has gone."""
         self._lingering: set[asyncio.StreamWriter] = set()
         """Clients that have their answer and wait to hear whether the supervisor ends."""
         self._must_end = False
@@ -158,6 +160,7 @@ class _Server:
             loop.add_signal_handler(number, self._end_now)
         loop.call_later(_WATCH, self._watch)
         await self.connected(reader, writer)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a signal from before, which the guardian blocks, comes now
         for descriptor in locks:
             give_up(descriptor)
         await self._end.wait()
@@ -214,10 +217,16 @@ class _Server:
             asyncio.get_running_loop().call_later(_RETRY, self._consider_end)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Greet a client and begin the conversation with it."""
+        """Greet a client and begin the conversation with it.
+
+        If we are about to end we close the connection instead: the client waits for our end, and starts another one.
+        """
+        if self._end.is_set():
+            writer.close()
+            return
         supervisor, guardian = self._record.supervisor.pid, self._record.guardian.pid
         hello = {protocol.KEY: protocol.VERSION, "source": SOURCE, "supervisor": supervisor, "guardian": guardian}
-        writer.write(protocol.line(**hello))
+        writer.write(protocol.line(**hello, grace=self._supervisor.grace))
         task = asyncio.create_task(self._converse(reader, writer))
         self._busy.add(task)
         task.add_done_callback(self._conversed)
@@ -237,13 +246,16 @@ class _Server:
                 tell = self._listener(writer)
                 for name in self._supervisor.services:
                     tell(self._supervisor.status(name))
+                watching = asyncio.create_task(self._watched(reader, writer, tell))
+                self._watching.add(watching)
+                watching.add_done_callback(self._watching.discard)
                 return
             reply = {"result": await self._while_connected(reader, self._answer(request, writer))}
         except EskerError as error:
             reply = {"error": error.record()}
         except asyncio.CancelledError:
             hint = "start the services again; somebody ended the supervisor or its guardian"
-            reply = {"error": ServiceError("the supervisor of the services was ended", hint=hint).record()}
+            reply = {"error": SupervisorEnded("the supervisor of the services was ended", hint=hint).record()}
         except ConnectionError:
             writer.close()
             return
@@ -260,6 +272,15 @@ class _Server:
             self._lingering.add(writer)
         else:
             writer.close()
+
+    async def _watched(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tell: Callable[[ServiceStatus], None]
+    ) -> None:
+        """Close the connection of a client that watches when the client has gone, and tell it nothing more."""
+        with suppress(ConnectionError):
+            await reader.read(1)
+        self._supervisor.listeners.discard(tell)
+        writer.close()
 
     async def _while_connected(self, reader: asyncio.StreamReader, answer: Coroutine[object, object, object]) -> object:
         """Return the answer; if the client closes first, cancel the work and raise ConnectionResetError."""

@@ -22,9 +22,9 @@ from esker.services.supervised.programs import RunContext
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from esker.services.chamber import Killed
     from esker.services.specification import ServiceSpec
     from esker.services.states import Health, State
+    from esker.services.status import Killed
 
 __all__ = ["LOG_LINES", "Service", "ServiceLog"]
 
@@ -63,7 +63,7 @@ class Service(ABC):
         self.remark: str | None = None
         """What a person may not expect of how it has ended."""
         self.killed: Killed | None = None
-        """How it was killed by the last stop, if that had to."""
+        """How the last stop had to kill it; None if it ended when it was asked to, or did not run."""
         self.started_at: float | None = None
         self._begun = 0.0
         self._notify = notify
@@ -195,10 +195,10 @@ class Service(ABC):
         """Ask the processes to end, and kill them after `grace` seconds; a second call can only shorten the grace."""
         if self._stopping and not self._stopping.done():
             self._hurry(grace)
-        elif self.state == "Stopped":
-            return
         else:
             self.killed = None
+            if self.state == "Stopped":
+                return
             self._become("Terminating")  # before the first await, so that nobody still takes it for running
             if self._life:
                 self._life.cancel()  # before the first await, so that the task cannot set another state

@@ -85,6 +85,12 @@ class Supervisor:
         stopped = all(service.state == "Stopped" for service in self.services.values())
         return stopped and not self._stops and not self._holds.held() and not self._holds.attended
 
+    @property
+    def grace(self) -> float:
+        """The most seconds that stopping may take: the sum, as each service may have to wait for the others."""
+        seconds = sum(service.spec.stop_grace_period for service in self.services.values() if service.active)
+        return min(seconds, protocol.ENDLESS)
+
     async def start(self, request: protocol.StartRequest) -> list[str]:
         """Start the services that `request` names and their dependencies; return their names once all are ready.
 
@@ -113,6 +119,7 @@ class Supervisor:
     async def restart(self, request: protocol.RestartRequest) -> dict[str, str]:
         """Stop the services that run and start all with new variables; return `restarted` or `started` by name.
 
+        A container that somebody else has started runs on, and is `left`.
         With Flox's rules, services that are named while any runs keep their present specification.
         """
         await self._keep(request)
@@ -126,13 +133,14 @@ class Supervisor:
         self._holds.begin(call, names)
         try:
             self._check([name for name in named if name in running], specs, request)
+            left = self._guests(named)
             await asyncio.shield(self._stop([name for name in named if name in self.services]))
             await self._bring_up(names, specs, request)
             self._hold(set(names) - running, request)
         finally:
             self._holds.end(call)
             await asyncio.shield(self.release())
-        return {name: "restarted" if name in running else "started" for name in named}
+        return {name: "left" if name in left else "restarted" if name in running else "started" for name in named}
 
     def _check(self, names: Sequence[str], specs: dict[str, ServiceSpec], request: protocol.StartRequest) -> None:
         """Raise ServiceFailed if one of these services, which run, could not be started again by its specification."""
@@ -140,6 +148,11 @@ class Supervisor:
         freed = {port for name in names for port in self.services[name].spec.ports.values()}
         for name in names:
             self.services[name].check(specs[name], self._context(specs[name], request, unreachable), freed)
+
+    def _guests(self, names: Iterable[str]) -> list[str]:
+        """Return those of the services whose containers somebody else has started, so that they are not stopped."""
+        existing = {name: _in_container(self.services[name]) for name in names if name in self.services}
+        return [name for name, contained in existing.items() if contained is not None and contained.is_a_guest]
 
     def _running(self) -> set[str]:
         return {name for name, service in self.services.items() if service.active}
@@ -297,11 +310,10 @@ class Supervisor:
         ]
         self._holds.forget(existing)
         failed_starts.forget(self._logs, existing)
-        containers = [each for name in stopped if (each := _in_container(self.services[name]))]
-        left = [each.spec.name for each in containers if each.is_a_guest]
+        left = self._guests(stopped)
         if force:
-            for each in containers:
-                each.take_over()
+            for name in left:
+                cast("ContainerService", self.services[name]).take_over()
             left = []
         await asyncio.shield(self._stop(existing))
         for name in existing:
@@ -338,10 +350,11 @@ class Supervisor:
         self._released()
 
     async def stop_all(self) -> None:
-        """Stop every service and kill every process that remains, before the supervisor ends."""
+        """Stop every service and kill every process that remains and that we may kill, before the supervisor ends."""
         self._holds.close()
         await self._stop(list(self.services), _LAST_GRACE)
-        while living := self._children.all():
+        end = self._loop.time() + _LAST_GRACE
+        while (living := self._children.all()) and self._loop.time() < end:
             self._children.kill([process for process, _ in living])
             await self._children.change(0.1)
 
@@ -435,6 +448,7 @@ class Supervisor:
             environment_set_by=set_by,
             log=None if spec.container else f"{self._log_path}/{log_name(name)}",
             container=contained.container.name if contained and contained.container else None,
+            killed=service.killed,
         )
 
 

@@ -39,10 +39,15 @@ _OLDEST = (3, 11)
 _SCRIPT = """\
 #!{python} -ISB
 import sys
-sys.path.insert(0, {place!r})
+{first}sys.path.insert(0, {place!r})
 from esker.services.supervised import contained
 sys.exit(contained.{call})
 """
+_BLOCKING = """\
+import signal  # the first process of a container loses a signal that it does not take: they wait until it does
+signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+"""
+"""Importing the modules takes half a second, because nothing of them is compiled."""
 _SUFFIXES = (".py", ".bash", ".zsh", ".fish", ".tcsh", ".toml", ".sh", ".awk", ".typed")
 
 
@@ -106,8 +111,11 @@ def service_units(
         "runtime": f"{RUNTIME}/services",
     }
     scripts: list[Entry] = [
-        File(place, _SCRIPT.format(python=python.program, place=_PLACE, call=call).encode(), 0o755)
-        for place, call in ((RUN, f"run({_PLAN!r}, sys.argv[1:])"), (HEALTH, f"health({_PLAN!r})"))
+        File(place, _SCRIPT.format(python=python.program, first=first, place=_PLACE, call=call).encode(), 0o755)
+        for place, first, call in (
+            (RUN, _BLOCKING, f"run({_PLAN!r}, sys.argv[1:])"),
+            (HEALTH, "", f"health({_PLAN!r})"),
+        )
     ]
     described = json.dumps(plan, indent=1, sort_keys=True).encode() + b"\n"
     return [
