@@ -32,6 +32,7 @@ __all__ = [
     "check_writable",
     "clear_link",
     "clear_temporary",
+    "decoded",
     "exchange",
     "free_space",
     "holds",
@@ -151,7 +152,11 @@ def plain(path: str, flags: int) -> int:
 
 def read_text(path: str, invalid: type[InvalidFile], *, limit: int = LARGEST) -> str:
     """Return the text of a file; raises `invalid` when it is not UTF-8, and HostError as `read` does."""
-    content = read(path, limit=limit)
+    return decoded(read(path, limit=limit), path, invalid)
+
+
+def decoded(content: bytes, path: str, invalid: type[InvalidFile]) -> str:
+    """Return the text that a file has as its content; raises `invalid` when it is not UTF-8."""
     try:
         return content.decode()
     except UnicodeDecodeError as error:

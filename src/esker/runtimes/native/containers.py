@@ -8,13 +8,15 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare import project_directory
+from esker.declare.compose_names import BASES
 from esker.declare.git_ignore import ignore
-from esker.declare.presets.containers import COMPOSE_FILES, compose_file, container_lines, secret_texts, with_container
+from esker.declare.presets.containers import compose_file, container_lines, secret_texts, with_container
 from esker.errors import HostError, InvalidFile, NotEditable, Problem
 from esker.host import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from esker.declare.presets.catalogue import Preset
 
@@ -42,8 +44,8 @@ class ComposeFile(NamedTuple):
 
         Raises HostError if it cannot be read, InvalidFile if it is no text, and NotEditable if it is a link.
         """
-        there = (name for name in COMPOSE_FILES if os.path.lexists(f"{project}/{name}"))
-        path = compose_file(manifest) or next(there, COMPOSE_FILES[0])
+        there = (name for name in BASES if os.path.lexists(f"{project}/{name}"))
+        path = compose_file(manifest) or next(there, BASES[0])
         text = _text(project, path)
         return cls(project, path, text, text)
 
@@ -69,10 +71,8 @@ class ComposeFile(NamedTuple):
                 _give(name, directory, owner)
 
 
-@contextmanager
-def _opened(project: str, path: str) -> Iterator[int]:
-    with project_directory.opened_project(os.path.dirname(f"{project}/{path}")) as directory:
-        yield directory
+def _opened(project: str, path: str) -> AbstractContextManager[int]:
+    return project_directory.opened_project(os.path.dirname(f"{project}/{path}"))
 
 
 def _text(project: str, path: str) -> str:
