@@ -258,8 +258,4 @@ def _write(project: str, name: str, copy: Copy) -> None:
 
 def _put(path: str, content: bytes, mode: int, directory: int) -> None:
     files.write(path, content, mode=mode, directory=directory)
-    descriptor = os.open(os.path.basename(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        project_directory.give(descriptor, os.fstat(directory))
-    finally:
-        os.close(descriptor)
+    project_directory.give_file(os.path.basename(path), directory)
