@@ -34,12 +34,6 @@ _MAY_BE_LINKS = {".flox", "env"}
 _ROOT = 0
 
 
-def made(dot_flox: str, *names: str, mode: int = 0o700) -> str:
-    """Create a directory below `dot_flox` as `opened` does, and return its path."""
-    with opened(dot_flox, *names, mode=mode):
-        return "/".join((dot_flox, *names))
-
-
 @contextmanager
 def writable(dot_flox: str, *names: str, mode: int = 0o700, remedy: str | None = None) -> Iterator[int]:
     """Yield a descriptor as `opened` does; raise HostError, with `remedy` in its hint, if there can be none."""

@@ -43,7 +43,6 @@ __all__ = ["PythonPackages", "python_packages"]
 
 _OLDEST_LIBRARY = (2, 17)
 """The C library that manylinux2014 stands for, which every image has at least."""
-_TAGGED = {"x86_64": "x86_64", "aarch64": "aarch64"}
 _UV_PLATFORM = "{}-manylinux_2_40"
 """What uv calls a platform that has all wheels that we may have chosen: it gets one hash for each."""
 
