@@ -50,7 +50,6 @@ __all__ = [
     "Renewed",
     "Texts",
     "change",
-    "change_manifest",
     "check_changeable",
     "delete",
     "manifest_path",
@@ -111,24 +110,6 @@ def check_changeable(project: str, environ: Mapping[str, str]) -> None:
             "Cannot modify environments that are activated with a specific generation",
             hint=f"generation {number} is active here: leave it first (`exit`), or change it from another shell",
         )
-
-
-def change_manifest(
-    project: str,
-    text: str,
-    settings: Settings,
-    *,
-    before: str | None = None,
-    lock: bool = True,
-    progress: Progress,
-) -> bool:
-    """Make `text` the manifest of `project` as `change` does, and return whether it differs from the present one.
-
-    `before` is the manifest that `text` was made from, by default the present one. Without `lock` only the manifest is
-    written.
-    """
-    effect: Effect = "install" if lock else "write"
-    return change(project, Texts(text), settings, before=before, effect=effect, progress=progress).differs
 
 
 def change(
