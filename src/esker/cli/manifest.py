@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from esker.cli.selection import check_version
 from esker.cli.views.output import print_json
 from esker.declare.discover import no_environment
+from esker.declare.load import manifest_path
 from esker.declare.validate import read_text
 from esker.errors import InvalidManifest
 from esker.formats.tables.reader import dotted, near
 from esker.host import files
 from esker.lock.changes import summary
 from esker.lock.packages import unused_groups
-from esker.runtimes.native.change import Texts, change, manifest_path
+from esker.runtimes.native.change import Texts, change
 from esker.runtimes.native.swap import put_in_order
 from esker.services.supervised.supervisor_record import services_are_running
 from esker.settings import Settings

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
 from esker.cli.directory import place
-from esker.errors import UsageError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -213,11 +212,11 @@ def _is_action(where: Place, action: str) -> bool:
 def _given(options: Namespace) -> Choices:
     """Return what is chosen on the command line."""
     from esker.declare import notations
-    from esker.formats.tables.reader import Refusal
+    from esker.formats.tables.reader import argument
     from esker.ship.ci.choices import Choices
 
     action, image = getattr(options, "action", None), getattr(options, "image", None)
-    try:
+    with argument():
         return Choices(
             test=notations.command_lines(options.test) if options.test else (),
             through=getattr(options, "through", None),
@@ -225,8 +224,6 @@ def _given(options: Namespace) -> Choices:
             image=notations.image_of_job(image) if image is not None else "",
             without_packages=options.without_packages,
         )
-    except Refusal as refusal:
-        raise UsageError(refusal.message, hint=refusal.hint) from None
 
 
 def _file(host: str, where: Place) -> str:

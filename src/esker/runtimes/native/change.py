@@ -15,10 +15,10 @@ import msgspec
 
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare import consent, notations, project_directory
-from esker.declare.load import environment_name, load
-from esker.errors import EskerError, GenerationActive, HostError, InvalidManifest, ServiceError, UsageError
+from esker.declare.load import environment_name, load, manifest_path
+from esker.errors import EskerError, GenerationActive, HostError, InvalidManifest, ServiceError
 from esker.formats.manifest import parse
-from esker.formats.tables.reader import Refusal
+from esker.formats.tables.reader import argument
 from esker.host import files, scratch, trees
 from esker.lock.changes import package_changes
 from esker.lock.compose import composed
@@ -52,17 +52,11 @@ __all__ = [
     "change",
     "check_changeable",
     "delete",
-    "manifest_path",
     "rename",
 ]
 
 Effect = Literal["install", "write", "try"]
 """How far a change goes: to the installed environment, only to the files that people write, or nowhere."""
-
-
-def manifest_path(project: str) -> str:
-    """Return the path of a project's manifest."""
-    return f"{project}/.flox/env/manifest.toml"
 
 
 class Texts(NamedTuple):
@@ -225,10 +219,8 @@ def rename(project: str, name: str) -> str:
     """
     path = f"{project}/.flox/env.json"
     old = environment_name(project)
-    try:
+    with argument():
         new = notations.name_of_environment(name)
-    except Refusal as refusal:
-        raise UsageError(refusal.message, hint=refusal.hint) from None
     with alone(project), files.refused("change", path):
         with open(path, encoding="utf-8") as file:
             pointer = json.load(file)
