@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from esker.declare import notations
 from esker.declare.project_file import MAIN, Place
 from esker.errors import InvalidFile, NotFound, Problem
-from esker.formats.syntax import syntax_problem
+from esker.formats.syntax import read_toml
 from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import Refusal, near
-from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
+from esker.formats.untrusted import LARGEST_MANIFEST
 from esker.host import files
 from esker.lock.dependency_groups import group_problems, no_such_name
 from esker.lock.uv_settings import UvSettings, read_settings
@@ -157,14 +157,7 @@ def read_pyproject(declaration: Declaration) -> Pyproject | None:
 
 def _content(text: str, path: str) -> dict[str, Any]:
     """Return the values of the file, in which `project` and `dependency-groups` are tables if they are there."""
-    import tomllib
-
-    try:
-        content = toml_table(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidFile(path, [syntax_problem(str(error), text)]) from None
-    except ValueError as error:
-        raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
+    content = read_toml(text, path)
     if not all(isinstance(content.get(name, {}), dict) for name in ("project", "dependency-groups")):
         raise InvalidFile(path, [Problem("`project` and `dependency-groups` have to be tables")])
     for key in content.get("project", {}):
