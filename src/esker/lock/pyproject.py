@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from esker.declare.declaration import Declaration
 
-__all__ = ["Pyproject", "read_pyproject"]
+__all__ = ["Pyproject", "read_pyproject", "table_of"]
 
 _KEYS = ("dependencies", "dynamic", "optional-dependencies", "requires-python")
 """The keys of `[project]` that bear on a lock."""
@@ -164,7 +164,7 @@ def _content(text: str, path: str) -> dict[str, Any]:
         hint = near(key, _KEYS) if key not in _KEYS else None
         if hint is not None:
             raise InvalidFile(path, [Problem(f"unknown key `{key}` in [project]", hint=hint)])
-    if "project" not in content and "poetry" in _table(content, "tool"):
+    if "project" not in content and "poetry" in table_of(content, "tool"):
         problem = Problem(
             "the dependencies are declared for Poetry alone, in [tool.poetry]",
             hint="declare `dependencies` and `requires-python` in [project], which Poetry reads too",
@@ -173,7 +173,7 @@ def _content(text: str, path: str) -> dict[str, Any]:
     return content
 
 
-def _table(content: dict[str, Any], *keys: str) -> dict[str, Any]:
+def table_of(content: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     """Return a table in the file that belongs to another tool; empty if it is missing or something else."""
     value: Any = content
     for key in keys:
