@@ -14,7 +14,6 @@ from esker.cli.directory import OF_TOOLS, RUNTIME, SERVICES_FROM
 from esker.cli.selection import chosen_project, note_project, selected_project
 from esker.cli.views.output import print_json, shown
 from esker.cli.views.service_notes import say_notes, say_unknown
-from esker.cli.voice import ESKER
 from esker.errors import NoEngine, ServiceError, ServicesNotReady, UsageError
 from esker.runtimes import registry
 from esker.services.status import UNKNOWN
@@ -65,7 +64,7 @@ _STATES = ("healthy", "completed", "stopped")
 _OF_TOOLS = ("shell", "override_input", "refresh", "impure")
 
 
-def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
+def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `services COMMAND`."""
     functions = {
         "start": _start,
