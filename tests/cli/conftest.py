@@ -126,10 +126,10 @@ class Shim:
 def flox(environ, tmp_path):
     """Give Esker's `flox`; it runs in the project's directory by default."""
     import esker
-    from esker.activate.flox.shim import write_shim
+    from esker.host import start_script
 
     directory = tmp_path / "shim"
     source = os.path.dirname(os.path.dirname(esker.__file__))
-    write_shim(str(directory), interpreter=sys.executable, source=source)
+    start_script.write(str(directory), "flox", entry="flox", interpreter=sys.executable, source=source)
     environ["PATH"] = f"{directory}:{environ['PATH']}"
     return Shim(environ, directory, tmp_path / "project")

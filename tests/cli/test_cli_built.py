@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -42,10 +41,6 @@ def marked(locked, esker):  # noqa: F811
         return uses_kept
 
     return directory, mark
-
-
-def _touch(path):
-    os.utime(path, ns=(1, 1))
 
 
 def _append(path, text="\n# more\n"):

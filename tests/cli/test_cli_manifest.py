@@ -12,7 +12,7 @@ import pytest
 from esker.errors import HostError
 from esker.host import files
 from esker.progress import Silent
-from esker.runtimes.native.change import change_manifest
+from esker.runtimes.native.change import Texts, change
 from esker.runtimes.native.swap import swapped
 from esker.settings import Settings
 
@@ -221,7 +221,7 @@ def test_what_an_editor_saved_meanwhile_is_kept(project, environ):
     path.write_text(f"{before}[vars]\nMINE = '1'\n")
     text = f"{before}[vars]\nOURS = '1'\n"
     with pytest.raises(HostError, match="at the same time"):
-        change_manifest(str(directory), text, Settings(environ), before=before, progress=Silent())
+        change(str(directory), Texts(text), Settings(environ), before=before, progress=Silent())
     assert "MINE" in path.read_text()
 
 

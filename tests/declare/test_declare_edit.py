@@ -29,10 +29,10 @@ def dependencies(text):
 
 def test_a_new_table():
     """The first package of a manifest gets a table of its own at the end."""
-    edit = with_requirements(V14 + "[vars]\nA = 'b' # kept\n", ["pandas", "psycopg[binary]>=3.2"], ">=3.11")
+    edit = with_requirements(V14 + "[vars]\nA = 'b' # kept\n", ["pandas", "psycopg[binary]>=3.2"])
     assert edit == Edit(
         V14 + "[vars]\nA = 'b' # kept\n\n"
-        '[plugins.esker.python]\nversion = ">=3.11"\ndependencies = [\n    "pandas",\n    "psycopg[binary]>=3.2",\n]\n',
+        '[plugins.esker.python]\ndependencies = [\n    "pandas",\n    "psycopg[binary]>=3.2",\n]\n',
         installed=("pandas", "psycopg[binary]>=3.2"),
     )
 
@@ -113,15 +113,6 @@ def test_twice_in_one_command():
     """The last word counts."""
     edit = with_requirements(V14, ["x", "x==2"])
     assert dependencies(edit.text) == ("x==2",)
-
-
-def test_the_version_of_python():
-    """A version is written where there is none, and left alone where there is one."""
-    assert 'version = ">=3.12"' in with_requirements(PYTHON, [], ">=3.12").text
-    text = PYTHON + "version = '>=3.11'\ndependencies = ['x']\n"
-    assert with_requirements(text, ["x"], ">=3.12").text == text
-    with pytest.raises(UsageError, match="not a version specifier"):
-        with_requirements(V14, ["x"], "3.12")
 
 
 def test_packages_beside_a_project():

@@ -16,15 +16,21 @@ def dot_flox(tmp_path):
     return str(tmp_path / "project" / ".flox")
 
 
+def made(dot_flox, *names, mode=0o700):
+    """Make a directory, and return its path."""
+    with project_directory.opened(dot_flox, *names, mode=mode):
+        return "/".join((dot_flox, *names))
+
+
 def test_directories_are_made_closed_and_kept(dot_flox):
     """What is missing is made 0700, or with the mode that is asked for; what is there stays as it is."""
-    path = project_directory.made(dot_flox, "cache", "esker")
+    path = made(dot_flox, "cache", "esker")
     assert path == f"{dot_flox}/cache/esker"
     os.chmod(path, 0o750)
-    assert project_directory.made(dot_flox, "cache", "esker") == path
+    assert made(dot_flox, "cache", "esker") == path
     found = [stat.S_IMODE(os.stat(each).st_mode) for each in (f"{dot_flox}/cache", path)]
     assert found == [0o700, 0o750]
-    project_directory.made(dot_flox, "run", mode=0o755)
+    made(dot_flox, "run", mode=0o755)
     assert os.stat(f"{dot_flox}/run").st_mode & 0o700 == 0o700
 
 
@@ -33,12 +39,12 @@ def test_no_step_goes_through_a_link(dot_flox, tmp_path, depth):
     """A link, or a file, in the place of a directory is refused by its path, and nothing is made behind it."""
     (tmp_path / "elsewhere").mkdir()
     names = ["cache", "esker", "more"]
-    above = project_directory.made(dot_flox, *names[: depth - 1])
+    above = made(dot_flox, *names[: depth - 1])
     place = f"{above}/{names[depth - 1]}"
     os.symlink(tmp_path / "elsewhere", place)
     for _ in range(2):
         with pytest.raises(OSError, match="it is a link, or not a directory") as caught:
-            project_directory.made(dot_flox, *names)
+            made(dot_flox, *names)
         assert caught.value.filename == place
         os.unlink(place)
         with open(place, "w", encoding="ascii"):
@@ -78,7 +84,7 @@ def test_root_is_not_led_away_between_making_and_giving(dot_flox, tmp_path, monk
 
     monkeypatch.setattr(os, "mkdir", exchanged)
     with pytest.raises(OSError, match="a link"):
-        project_directory.made(dot_flox, "cache")
+        made(dot_flox, "cache")
     monkeypatch.undo()
     assert os.stat(tmp_path / "roots").st_uid == 0
 
@@ -96,12 +102,12 @@ def test_root_follows_a_user_s_link_only_to_what_is_that_user_s(dot_flox, tmp_pa
         pass
     os.chown(f"{above}/{name}", STRANGER, STRANGER, follow_symlinks=False)
     with pytest.raises(OSError, match="a link of uid") as caught:
-        project_directory.made(dot_flox, *names, "log")
+        made(dot_flox, *names, "log")
     assert caught.value.filename == f"{above}/{name}"
     assert os.listdir(tmp_path / "elsewhere") == ["cache"]
     for path in (dot_flox, tmp_path / "elsewhere"):
         os.chown(path, STRANGER, STRANGER)
-    project_directory.made(dot_flox, *names, "log")
+    made(dot_flox, *names, "log")
     assert (tmp_path / "elsewhere/log").stat().st_uid == STRANGER
 
 
@@ -110,6 +116,6 @@ def test_a_project_that_has_become_a_link_is_not_followed(dot_flox, tmp_path):
     os.rename(tmp_path / "project", tmp_path / "elsewhere")
     os.symlink("elsewhere", tmp_path / "project")
     with pytest.raises(OSError, match="it is a link") as caught:
-        project_directory.made(dot_flox, "cache")
+        made(dot_flox, "cache")
     assert caught.value.filename == str(tmp_path / "project")
     assert os.listdir(tmp_path / "elsewhere/.flox") == []

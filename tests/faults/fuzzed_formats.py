@@ -36,7 +36,7 @@ from esker.formats.manifest import parse as parse_manifest
 from esker.formats.manifest import record as record_of
 from esker.formats.manifest_text import render as render_manifest
 from esker.formats.merge import COMPOSER, Layer, merge
-from esker.formats.nix import nar, nixbase32, path_info, store_path
+from esker.formats.nix import nixbase32, path_info, store_path
 from esker.formats.npm import configuration as npm_configuration
 from esker.formats.npm import package_lock
 from esker.formats.oci import config as config_document
@@ -536,7 +536,6 @@ def _stored(top: Path) -> dict[str, Format]:
         "registration": _file(registered, registration, [_lines(link)], trees="json"),
         "temporary root": _file(kept, lambda _: temporary_roots._read(kept), [_lines(rooted)], trees="json"),
         "root of images": _file(kept, lambda _: image_blobs._read(kept), [_lines(made)], trees="json"),
-        "NAR": Format(_archive, _archives()),
         "nix base32": Format(
             lambda data: nixbase32.decode(data.decode()), [b"0c5p1a5kmy0hxz4ri6dfvwlg23jn7qb8"], _UTF8
         ),
@@ -725,20 +724,6 @@ def _plan(project: Path) -> plans.Plan:
     )
 
 
-def _archive(data: bytes) -> None:
-    left = memoryview(data)
-
-    def read(count: int) -> bytes:
-        nonlocal left
-        piece, left = left[:count], left[count:]
-        return bytes(piece)
-
-    for entry in nar.parse(read):
-        if isinstance(entry, nar.Regular):
-            for _ in entry.chunks:
-                pass
-
-
 def _layer_of_a_base(data: bytes) -> None:
     tree = BaseTree()
     reader = TarReader(iter([data[start : start + 700] for start in range(0, len(data), 700)]))
@@ -753,17 +738,6 @@ def _layers_of_a_base() -> Iterator[bytes]:
     deletion = tar.header(tar.FILE, "usr/.wh.bin") + tar.header(tar.HARD_LINK, "a", target="bin/sh")
     yield file + link + deletion + tar.END
     yield tar.header(tar.FILE, "ü" * 200, size=3) + b"abc" + tar.padding(3) + tar.END
-
-
-def _archives() -> list[bytes]:
-    tree = [
-        nar.Directory(()),
-        nar.Regular((b"a",), executable=True, size=3, chunks=[b"abc"]),
-        nar.Directory((b"b",)),
-        nar.Symlink((b"b", b"c"), b"../a"),
-        nar.Directory((b"b", b"d")),
-    ]
-    return [b"".join(nar.dump(tree)), b"".join(nar.dump(tree[:1]))]
 
 
 def _programs() -> list[bytes]:

@@ -11,7 +11,7 @@ from esker.errors import HostError, InvalidLock, MissingInclude, NotTrusted
 from esker.host.interpreters import Interpreters
 from esker.lock.lock_files import read_lock
 from esker.progress import Silent
-from esker.runtimes.native.change import change_manifest
+from esker.runtimes.native.change import Texts, change
 from esker.runtimes.native.locking import lock_project
 from esker.runtimes.native.preparation import prepare_stale
 from esker.settings import Settings
@@ -41,7 +41,7 @@ def test_a_stranger_s_project_builds_nothing(tmp_path):
     with pytest.raises(NotTrusted):
         lock_project(load(str(tmp_path)), settings, Interpreters({}), progress=Silent())
     with pytest.raises(NotTrusted):
-        change_manifest(str(tmp_path), f"{EMPTY}{table}[vars]\nA = '1'\n", settings, progress=Silent())
+        change(str(tmp_path), Texts(f"{EMPTY}{table}[vars]\nA = '1'\n"), settings, progress=Silent())
     assert not (tmp_path / "store").exists()
 
 

@@ -66,7 +66,7 @@ def test_a_path_is_built_once_sealed_and_recorded(store):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o555
     assert os.lstat(f"{path}/bin/link").st_mtime == 1
     assert store.is_valid(path)
-    assert store.build("hello", b"inputs", never) == path
+    assert store.build("hello", "inputs", never) == path
     info = store.record(path)
     assert info.path == path
     assert info.references == ()

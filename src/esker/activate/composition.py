@@ -14,6 +14,7 @@ from esker.activate.lists import (
     DATA_DIRECTORIES,
     PROMPT_ENVIRONMENTS,
     STARTS,
+    active_element,
     active_environments,
     dot_flox_of,
     edited,
@@ -287,9 +288,7 @@ def is_started(plan: Plan, environ: Mapping[str, str]) -> bool:
 
 def is_active(plan: Plan, environ: Mapping[str, str]) -> bool:
     """Return whether the plan's environment, perhaps by an earlier plan, is active for a process with `environ`."""
-    return any(
-        dot_flox_of(element) == plan.dot_flox for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS))
-    )
+    return bool(active_element(plan.dot_flox, environ.get(ACTIVE_ENVIRONMENTS)))
 
 
 def is_without_packages(project: str, environ: Mapping[str, str]) -> bool:
@@ -297,16 +296,12 @@ def is_without_packages(project: str, environ: Mapping[str, str]) -> bool:
 
     Commands inside such an activation go on without packages too.
     """
-    return any(
-        dot_flox_of(element) == f"{project}/.flox" and element.get("without-packages") is True
-        for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS))
-    )
+    return active_element(f"{project}/.flox", environ.get(ACTIVE_ENVIRONMENTS)).get("without-packages") is True
 
 
 def active_tool_choice(dot_flox: str, environ: Mapping[str, str]) -> str:
     """Return what was asked of a tool when the environment at `dot_flox` was activated; commands inside go by it."""
-    active = active_environments(environ.get(ACTIVE_ENVIRONMENTS))
-    choice = next((element.get("tool") for element in active if dot_flox_of(element) == dot_flox), "")
+    choice = active_element(dot_flox, environ.get(ACTIVE_ENVIRONMENTS)).get("tool")
     return choice if isinstance(choice, str) else ""
 
 

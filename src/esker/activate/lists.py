@@ -18,6 +18,7 @@ __all__ = [
     "LISTS",
     "PROMPT_ENVIRONMENTS",
     "STARTS",
+    "active_element",
     "active_environments",
     "active_generation",
     "active_mode",
@@ -114,7 +115,7 @@ def active_mode(dot_flox: str, value: str | None) -> str | None:
 
     `value` is that of the variable ACTIVE_ENVIRONMENTS.
     """
-    word = _active_element(dot_flox, value).get("mode")
+    word = active_element(dot_flox, value).get("mode")
     return next((mode for mode in ("dev", "run") if word == mode), None)
 
 
@@ -123,11 +124,15 @@ def active_generation(dot_flox: str, value: str | None) -> int | None:
 
     `value` is that of the variable ACTIVE_ENVIRONMENTS.
     """
-    number = _active_element(dot_flox, value).get("generation")
+    number = active_element(dot_flox, value).get("generation")
     return number if type(number) is int else None
 
 
-def _active_element(dot_flox: str, value: str | None) -> dict[str, Any]:
+def active_element(dot_flox: str, value: str | None) -> dict[str, Any]:
+    """Return the element of the environment at `dot_flox`; an empty one if it is not active.
+
+    `value` is that of the variable ACTIVE_ENVIRONMENTS.
+    """
     return next((element for element in active_environments(value) if dot_flox_of(element) == dot_flox), {})
 
 

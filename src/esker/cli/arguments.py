@@ -12,13 +12,13 @@ from esker.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import NoReturn
 
     from esker.cli.directory import Option
     from esker.cli.voice import Voice
 
-__all__ = ["Parser", "add_directory", "add_python_downloads", "group_usage", "seconds", "unknown_command"]
+__all__ = ["Parser", "add_directory", "add_python_downloads", "run_group", "seconds", "unknown_command"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -110,7 +110,30 @@ def add_python_downloads(parser: Parser) -> None:
     parser.add_options([directory.NO_PYTHON_DOWNLOADS])
 
 
-def group_usage(group: str, commands: Mapping[str, str]) -> str:
+def run_group(
+    group: str,
+    arguments: Sequence[str],
+    voice: Voice,
+    commands: Mapping[str, str],
+    functions: Mapping[str, Callable[[list[str], Voice], int]],
+    *,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> int:
+    """Run a command `group` that has subcommands: one of its `functions`, or its help; raises UsageError.
+
+    `commands` has a line of help for each subcommand that people call; `elsewhere` is as for `unknown_command`.
+    """
+    group = f"{voice.program} {group}"
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(_group_usage(group, commands))
+        return 0
+    word, *rest = arguments
+    if word not in functions:
+        raise unknown_command(word, commands, of=group, elsewhere=elsewhere)
+    return functions[word](rest, voice)
+
+
+def _group_usage(group: str, commands: Mapping[str, str]) -> str:
     """Return the help of a command that has subcommands, each with a line of help."""
     width = max(map(len, commands)) + 2
     lines = [f"  {name:<{width}}{summary}" for name, summary in commands.items()]

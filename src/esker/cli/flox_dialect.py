@@ -129,13 +129,13 @@ def auto_activation(word: str, name: str) -> str:
 
 def welcome(usage: str, version: str) -> None:
     """Print what a bare `flox` prints: its version, its help (`usage`), and what is active or what to do next."""
-    from esker.activate.lists import active_environments
+    from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments
     from esker.cli.views.environments import print_active
     from esker.declare.known_environments import known_environments
     from esker.settings import Settings
 
     print(f"flox version {version}\n\n{usage}\n")
-    active = active_environments(os.environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))
+    active = active_environments(os.environ.get(ACTIVE_ENVIRONMENTS))
     if active:
         print("Active environments:")
         print_active(active)

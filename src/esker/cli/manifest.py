@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from esker.cli.selection import check_version
 from esker.cli.views.output import print_json
 from esker.declare.discover import no_environment
+from esker.declare.load import manifest_path
 from esker.declare.validate import read_text
 from esker.errors import InvalidManifest
 from esker.formats.tables.reader import dotted, near
 from esker.host import files
 from esker.lock.changes import summary
 from esker.lock.packages import unused_groups
-from esker.runtimes.native.change import Texts, change, manifest_path
+from esker.runtimes.native.change import Texts, change
 from esker.runtimes.native.swap import put_in_order
 from esker.services.supervised.supervisor_record import services_are_running
 from esker.settings import Settings
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
     from esker.runtimes.native.change import Change, Effect
 
 __all__ = [
-    "check_manifest",
+    "checked_manifest",
     "read_manifest",
-    "read_valid_manifest",
     "replace_manifest",
     "tell_change",
     "tell_services",
@@ -49,23 +49,18 @@ def read_manifest(project: str) -> str:
     return files.read_text(manifest_path(project), InvalidManifest)
 
 
-def read_valid_manifest(project: str) -> str:
-    """Return what `read_manifest` returns; raises InvalidManifest, with the path, if it has mistakes."""
+def checked_manifest(project: str, voice: Voice) -> str:
+    """Return what `read_manifest` returns, with a warning about what does not stop a change; raises InvalidManifest."""
     text = read_manifest(project)
-    read_text(text, manifest_path(project))
+    _check(text, project, voice)
     return text
 
 
-def replace_manifest(
-    project: str, before: str, text: str, voice: Voice, *, lock: bool, python_downloads: bool = True
-) -> bool:
-    """Replace the manifest `before` by `text`, print what people should know, and return whether they differ.
-
-    Without `python_downloads` no Python is fetched for it.
-    """
-    check_manifest(text, project, voice)
+def replace_manifest(project: str, before: str, text: str, voice: Voice, *, lock: bool) -> bool:
+    """Replace the manifest `before` by `text`, print what people should know, and return whether they differ."""
+    _check(text, project, voice)
     effect: Effect = "install" if lock else "write"
-    settings, progress = Settings(os.environ, python_downloads=python_downloads), voice.progress()
+    settings, progress = Settings(os.environ), voice.progress()
     made = change(project, Texts(text), settings, before=before, effect=effect, progress=progress)
     tell_services(project, made, voice, effect)
     if changes := summary(made.packages()):
@@ -73,8 +68,7 @@ def replace_manifest(
     return made.differs
 
 
-def check_manifest(text: str, project: str, voice: Voice) -> None:
-    """Warn about what does not stop a change of the manifest; raises InvalidManifest."""
+def _check(text: str, project: str, voice: Voice) -> None:
     manifest = read_text(text, manifest_path(project))[0]
     check_version(manifest, voice)
     tell_unused(manifest, voice)

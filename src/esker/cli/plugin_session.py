@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from esker.activate.lists import active_environments, project_of
+from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments, project_of
 from esker.environment import Environment
 from esker.errors import EskerError, NotFound, UsageError
 from esker.host import pidfd, variables
@@ -201,5 +201,5 @@ def find_tests_project(root: str, named: str, environ: Mapping[str, str]) -> str
 
 def _active_projects(environ: Mapping[str, str]) -> list[str]:
     """Return the projects whose environments are active for a process, the most recently activated first."""
-    projects = map(project_of, active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS")))
+    projects = map(project_of, active_environments(environ.get(ACTIVE_ENVIRONMENTS)))
     return [os.path.realpath(project) for project in projects if project]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from esker.activate.lists import active_environments, dot_flox_of, project_of
+from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments, dot_flox_of, project_of
 from esker.cli.directory import place
 from esker.declare.discover import find
 from esker.errors import EskerError, NotFound
@@ -109,7 +109,7 @@ def check_version(manifest: Manifest, voice: Voice) -> None:
 
 def active_project(environ: Mapping[str, str]) -> str | None:
     """Return the project whose environment was activated last, or None if that is gone."""
-    for element in active_environments(environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))[:1]:
+    for element in active_environments(environ.get(ACTIVE_ENVIRONMENTS))[:1]:
         dot_flox = dot_flox_of(element)
         if dot_flox is not None and os.path.isdir(dot_flox):
             return project_of(element)

@@ -20,6 +20,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from esker.declare.declaration import FORMS
 from esker.formats import git_address
 from esker.formats.conda.specs import package_of_spec
 
@@ -51,7 +52,6 @@ _BY_NAME: Mapping[Path, Callable[[object], str]] = {
 _UNITED = {("python", "source"), ("python", "build"), ("conda", "channels")}
 _PROGRAMS = ("python", "programs")
 _PROJECT = ("project", "groups", "extras", "editable")
-_FORMS = ("test", "tcp", "unix", "http", "log")
 _CONTAINERS = ("file", "services")
 _BASE = ("from", "python")
 _PREPARE = ("image", "prepare")
@@ -108,7 +108,7 @@ def _together(path: Path) -> tuple[str, ...]:
         case ("python",):
             return _PROJECT
         case ("services", _, "healthcheck"):
-            return _FORMS
+            return FORMS
         case ("compose",):
             return _CONTAINERS
         case _:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from esker.formats.lockfile import Compose, Lockfile
 
 __all__ = [
+    "FORMS",
     "JOINED",
     "CiTable",
     "ComposeTable",
@@ -179,13 +180,13 @@ class CondaTable(_Value, frozen=True):
         return tuple(each.spec for each in entries if each.systems is None or system in each.systems)
 
 
-_FORMS = ("test", "tcp", "unix", "http", "log")
+FORMS = ("test", "tcp", "unix", "http", "log")
 """The forms of a health check."""
 
 
 def _one_form(_: HealthCheck, table: Mapping[str, Any]) -> Iterator[Fault]:
     """A health check has exactly one form, and its test can be run."""
-    forms = [form for form in _FORMS if form in table]
+    forms = [form for form in FORMS if form in table]
     if not forms:
         yield Fault((), "the health check does not say what to check", "add one of test, tcp, unix, http, log")
     for form in forms[1:]:

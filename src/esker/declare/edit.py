@@ -15,13 +15,13 @@ from esker.declare.conda_edit import CONDA, conda_names, with_specs, without_spe
 from esker.declare.edited import Edit, missing_packages, present_packages
 from esker.declare.toml_edit import at, with_keys, with_list, without_bare_key, without_key
 from esker.declare.validate import read_text
-from esker.errors import InvalidManifest, NotEditable, NotFound, UsageError
+from esker.errors import InvalidManifest, NotEditable, NotFound
 from esker.formats.manifest import PLUGINS_SINCE, SCHEMAS, LockedOutputs, Manifest, migrate
 from esker.formats.tables.positions import positions
-from esker.formats.tables.reader import Path, Refusal
+from esker.formats.tables.reader import Path, argument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from packaging.requirements import Requirement
 
@@ -46,21 +46,21 @@ _PYTHON: Path = ("plugins", "esker", "python")
 def with_requirements(
     text: str,
     requirements: Sequence[str],
-    python_version: str | None = None,
     *,
     specs: Sequence[str] = (),
     locked: Iterable[LockedOutputs] | None = None,
 ) -> Edit:
     """Add Python packages, given as PEP 508 requirements, and conda packages, given as specs.
 
-    A requirement replaces one of the same name, unless the new one is only a name. `python_version`, a PEP 440
-    specifier, is ignored if the manifest gives a version. A manifest whose schema has no plugins is migrated first;
-    `locked` is what its lock says of the packages' outputs, which the migration needs.
+    A requirement replaces one of the same name, unless the new one is only a name. A manifest whose schema has no
+    plugins is migrated first; `locked` is what its lock says of the packages' outputs, which the migration needs.
 
-    Raises InvalidManifest for the text; UsageError for an argument that is not a requirement or a specifier; and
+    Raises InvalidManifest for the text; UsageError for an argument that is not a requirement or a spec; and
     NotEditable if the manifest has one of them twice, or if it cannot be edited.
     """
-    additions = [_parse_argument(notations.requirement, requirement) for requirement in requirements]
+    with argument():
+        additions = [notations.requirement(requirement) for requirement in requirements]
+        specs = [notations.match_spec(spec) for spec in specs]
     manifest, esker = read_text(text)
     text, notes = with_plugins(text, manifest, locked)
     before = list(esker.python.dependencies) if esker.python else []
@@ -69,9 +69,7 @@ def with_requirements(
         edit = _put(dependencies, requirement, edit)
     if dependencies != before:
         text = with_list(text, _PYTHON, "dependencies", dependencies)
-    if python_version is not None and not (esker.python and esker.python.version):
-        text = with_keys(text, _PYTHON, {"version": _parse_argument(notations.specifier, python_version)})
-    return with_specs(edit._replace(text=text), [_parse_argument(notations.match_spec, spec) for spec in specs])
+    return with_specs(edit._replace(text=text), specs)
 
 
 def without_packages(text: str, names: Sequence[str]) -> Edit:
@@ -127,7 +125,8 @@ def touches_activation(before: str, after: str) -> bool:
 
 def without_requirements(text: str, requirements: Sequence[str]) -> Edit:
     """Remove Python packages, given by name, from `[plugins.esker.python]`; raises NotFound for a missing one."""
-    removals = [_requirement(_parse_argument(notations.requirement, requirement)) for requirement in requirements]
+    with argument():
+        removals = [_requirement(notations.requirement(requirement)) for requirement in requirements]
     _, esker = read_text(text)
     dependencies = list(esker.python.dependencies) if esker.python else []
     names = [_name(present) for present in dependencies]
@@ -200,14 +199,6 @@ def with_include(text: str, directory: str, name: str | None) -> str:
     array = tomlkit.array()  # a list alone would become tables of their own
     array.append(inline)
     return with_keys(text, ("include",), {"environments": array})
-
-
-def _parse_argument(notation: Callable[[str], str], text: str) -> str:
-    """Return an argument of the command line, checked and normalised by `notation`; raises UsageError."""
-    try:
-        return notation(text)
-    except Refusal as refusal:
-        raise UsageError(refusal.message, hint=refusal.hint) from None
 
 
 def _requirement(text: str) -> Requirement:

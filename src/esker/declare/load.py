@@ -11,7 +11,7 @@ import msgspec
 from esker.declare import notations
 from esker.declare.declaration import Declaration, EskerTable
 from esker.declare.discover import no_environment
-from esker.declare.layers import with_layers
+from esker.declare.layers import lock_of, with_layers
 from esker.declare.validate import esker_table, read_text
 from esker.errors import HostError, InvalidFile, InvalidLock, InvalidManifest, NotFound, Problem
 from esker.formats import json_text, lockfile
@@ -22,7 +22,7 @@ from esker.formats.tables.reader import Parsed, Report, read
 from esker.formats.untrusted import LARGEST_MANIFEST, json_value
 from esker.host import files
 
-__all__ = ["environment_name", "load", "manifest_text", "read_manifest"]
+__all__ = ["environment_name", "load", "manifest_path", "manifest_text", "read_manifest"]
 
 _EXAMPLE = 'write {"name": "NAME", "version": 1}'
 
@@ -54,17 +54,18 @@ def load(project: str, manifest: str | None = None, *, alone: bool = False, name
     if not os.path.isdir(f"{project}/.flox"):
         raise no_environment(project)
     name = environment_name(project) if name is None else name
-    plain, esker = read_manifest(manifest_text(project) if manifest is None else manifest, _manifest_path(project))
+    plain, esker = read_manifest(manifest_text(project) if manifest is None else manifest, manifest_path(project))
     own = Declaration(project=project, name=name, manifest=plain, esker=esker)
     return own if alone else _merged(own) or own
 
 
 def manifest_text(project: str) -> str:
     """Return the text of the manifest of `project`; raises NotFound if it is missing, and InvalidManifest."""
-    return _text(_manifest_path(project), InvalidManifest)
+    return _text(manifest_path(project), InvalidManifest)
 
 
-def _manifest_path(project: str) -> str:
+def manifest_path(project: str) -> str:
+    """Return the path of the manifest of `project`."""
     return f"{project}/.flox/env/manifest.toml"
 
 
@@ -98,7 +99,7 @@ def _is_locked(manifest: Manifest, path: str) -> bool:
 def _merged(declaration: Declaration) -> Declaration | None:
     """Return what the lock has merged of a composed environment; None for any other, or if the lock is not current."""
     own = declaration.manifest
-    path = f"{declaration.dot_flox}/env/manifest.lock"
+    path = lock_of(declaration.project)
     if own.include is None or not own.include.environments or not os.path.exists(path):
         return None
     lock = lockfile.parse(files.read(path), path)

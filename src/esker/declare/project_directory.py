@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     from esker.host.context import contextmanager
 
-__all__ = ["GONE", "give", "made", "made_project", "opened", "opened_project", "opened_within", "writable"]
+__all__ = ["GONE", "give", "give_file", "made_project", "opened", "opened_project", "opened_within", "writable"]
 
 GONE = ".flox.gone-"
 """The beginning of the name that `.flox` gets while it is deleted."""
@@ -32,12 +32,6 @@ _O_PATH = getattr(os, "O_PATH", os.O_RDONLY)  # Linux; it needs no right to read
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MAY_BE_LINKS = {".flox", "env"}
 _ROOT = 0
-
-
-def made(dot_flox: str, *names: str, mode: int = 0o700) -> str:
-    """Create a directory below `dot_flox` as `opened` does, and return its path."""
-    with opened(dot_flox, *names, mode=mode):
-        return "/".join((dot_flox, *names))
 
 
 @contextmanager
@@ -154,6 +148,18 @@ def give(descriptor: int, owner: os.stat_result) -> None:
     single = stat.S_ISDIR(status.st_mode) or status.st_nlink == 1
     if os.geteuid() == 0 and owner.st_uid and status.st_uid == 0 and single:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def give_file(name: str, directory: int, owner: os.stat_result | None = None) -> None:
+    """Give a file in an open directory to the owner of the project, by default that of the directory.
+
+    Raises OSError for a link too: what it leads to may lie outside of the project.
+    """
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        give(descriptor, owner or os.fstat(directory))
+    finally:
+        os.close(descriptor)
 
 
 def _mkdir(path: str, mode: int, above: int) -> bool:

@@ -16,7 +16,7 @@ from esker.declare.adopt import Adopted, conda_table, python_table, service_line
 from esker.errors import AlreadyExists, UsageError
 from esker.formats.lockfile import Lockfile, render
 from esker.formats.manifest import LATEST, parse
-from esker.formats.tables.reader import Refusal
+from esker.formats.tables.reader import argument
 from esker.host import files as host_files
 from esker.host import scratch
 
@@ -194,10 +194,8 @@ def create(
         raise UsageError(f"`{project}` is not a directory", hint="name the directory that the project lies in")
     if os.path.lexists(f"{project}/.flox"):
         raise AlreadyExists(f"Found an existing environment at `{project}/.flox`", hint="change it: esker edit")
-    try:
+    with argument():
         name = notations.name_of_environment(name) if name is not None else inferred_name(project, home)
-    except Refusal as refusal:
-        raise UsageError(refusal.message, hint=refusal.hint) from None
     at_home = home is not None and project == os.path.realpath(home)
     contents = files(name, text or manifest(bare=bare, mode="run" if at_home else None, adopted=adopted))
     with ExitStack() as stack:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from esker.host.git import TreeEntry
     from esker.settings import Settings
 
-__all__ = ["Copy", "checked_address", "copied", "fetched", "included_as", "is_as_fetched", "name_of", "origin_of"]
+__all__ = ["Copy", "copied", "fetched", "included_as", "is_as_fetched", "name_of", "origin_of"]
 
 _TAKEN = ("env.json", "env", "include")
 """What of `.flox` makes an environment."""
@@ -49,14 +49,6 @@ class Copy(NamedTuple):
     origin: Origin
     files: Mapping[str, tuple[bytes, int]]
     """Content and mode of each file, by its path below `.flox`."""
-
-
-def checked_address(text: str) -> Address:
-    """Return the parts of `URL@REVISION#DIRECTORY`; raises UsageError."""
-    try:
-        return git_address.parse(text)
-    except Refusal as refusal:
-        raise UsageError(refusal.message, hint=refusal.hint) from None
 
 
 def fetched(address: Address, project: str, settings: Settings) -> Copy:
@@ -258,8 +250,4 @@ def _write(project: str, name: str, copy: Copy) -> None:
 
 def _put(path: str, content: bytes, mode: int, directory: int) -> None:
     files.write(path, content, mode=mode, directory=directory)
-    descriptor = os.open(os.path.basename(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        project_directory.give(descriptor, os.fstat(directory))
-    finally:
-        os.close(descriptor)
+    project_directory.give_file(os.path.basename(path), directory)

@@ -95,8 +95,8 @@ class NativeEditor:
             lock_project(load(self._project), settings, settings.interpreters(Silent()), progress=Silent())
 
     def _manifest(self) -> str:
+        from esker.declare.load import manifest_path
         from esker.declare.validate import read_text
-        from esker.runtimes.native.change import manifest_path
         from esker.runtimes.native.swap import put_in_order
 
         put_in_order(self._project)

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 from esker.formats.tables.reader import Refusal
 
-__all__ = ["FORMS", "Address", "commit", "directory", "is_local", "parse", "repository", "revision"]
+__all__ = ["COMMIT", "FORMS", "Address", "commit", "directory", "is_local", "parse", "repository", "revision"]
 
 _SCHEMES = ("https", "ssh", "file")
 _HELPER = re.compile(r"[A-Za-z0-9+.-]+::")
 _SHORT = re.compile(r"(?:(?P<user>[^@/:]*)@)?(?P<host>\[[^\]/]*\]|[^/:@]*):(?P<path>.*)", re.DOTALL)
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*")
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _LONGEST = 250
 _FORM = "write URL@REVISION, as in https://git.example/team/base.git@v1"
 _DIRECTORY_FORM = "write it as in #environments/base"
@@ -126,6 +126,6 @@ def directory(text: str) -> str:
 
 def commit(text: str) -> str:
     """Return the hash of a commit; raises Refusal."""
-    if not _COMMIT.fullmatch(text):
+    if not COMMIT.fullmatch(text):
         raise Refusal(f"`{text}` is not the hash of a commit", "add the environment again: esker include add URL@REV")
     return text

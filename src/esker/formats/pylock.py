@@ -56,6 +56,7 @@ __all__ = [
     "with_source_records",
 ]
 
+_NAME = "pylock.toml"
 _SHORT = 16
 """Hexadecimal digits of a single package's digest; the digest of them all is whole."""
 _BUILD = "build-requirements"
@@ -113,7 +114,7 @@ class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=4)
-def parse(text: str, path: str = "pylock.toml") -> Pylock:
+def parse(text: str, path: str = _NAME) -> Pylock:
     """Read a lock; raise InvalidLock if it is not valid TOML or violates PEP 751.
 
     Nobody changes what is returned: the next call with the same text gives it again, because a command reads one lock
@@ -127,35 +128,35 @@ def parse(text: str, path: str = "pylock.toml") -> Pylock:
         raise InvalidLock(path, [Problem(f"not TOML: {error}", hint=_HINT)]) from error
 
 
-def inputs(lock: Pylock, path: str = "pylock.toml") -> Inputs | None:
+def inputs(lock: Pylock) -> Inputs | None:
     """Return the inputs that `lock` was made from, or None if another tool made it.
 
     Raises InvalidLock if the recorded digest does not match the recorded inputs.
     """
-    recorded = _recorded(lock, path)
+    recorded = _recorded(lock)
     if recorded is None:
         return None
-    made_from = _converted(recorded, Inputs, path)
+    made_from = _converted(recorded, Inputs)
     if recorded.get("inputs") != made_from.digest():
         message = "`tool.esker.inputs` is not the digest of the other keys of `tool.esker`"
-        raise InvalidLock(path, [Problem(message, hint=_HINT)])
+        raise InvalidLock(_NAME, [Problem(message, hint=_HINT)])
     return made_from
 
 
-def is_sealed(lock: Pylock, path: str = "pylock.toml") -> bool:
+def is_sealed(lock: Pylock) -> bool:
     """Return whether a lock says which packages its inputs gave, which locks of earlier versions do not."""
-    recorded = _recorded(lock, path)
-    return recorded is not None and _converted(recorded, _Contents, path).contents is not None
+    recorded = _recorded(lock)
+    return recorded is not None and _converted(recorded, _Contents).contents is not None
 
 
-def alterations(lock: Pylock, made_from: Inputs, path: str = "pylock.toml") -> Iterator[str]:
+def alterations(lock: Pylock, made_from: Inputs) -> Iterator[str]:
     """Yield what has changed in a lock since its inputs gave it; nothing if the lock does not say what they gave.
 
     This finds accidents. Whoever writes new digests as well can still change the lock as they like.
     """
-    recorded = _recorded(lock, path)
-    sealed = _Contents() if recorded is None else _converted(recorded, _Contents, path)
-    lines = _lines(lock.packages, source_records(lock, path))
+    recorded = _recorded(lock)
+    sealed = _Contents() if recorded is None else _converted(recorded, _Contents)
+    lines = _lines(lock.packages, source_records(lock))
     if sealed.contents is None or sealed.contents == _digest(lines, made_from):
         return
     given, present = Counter(sealed.packages), Counter(lines)
@@ -175,20 +176,20 @@ class _BuildTable(msgspec.Struct, frozen=True):
     tree: str = ""
 
 
-def build_requirements(lock: Pylock, path: str = "pylock.toml") -> dict[str, tuple[str, ...]]:
+def build_requirements(lock: Pylock) -> dict[str, tuple[str, ...]]:
     """Return the locked build requirements of each package that is built here, as lines of a requirements file.
 
     The key is the name of the project itself, or the `source` of a SourceRecord. Raises InvalidLock for a line that is
     anything but a version with hashes: uv would read options there.
     """
-    return {name: table.requirements for name, table in _build_tables(lock, path).items()}
+    return {name: table.requirements for name, table in _build_tables(lock).items()}
 
 
-def source_records(lock: Pylock, path: str = "pylock.toml") -> dict[str, SourceRecord]:
+def source_records(lock: Pylock) -> dict[str, SourceRecord]:
     """Return what `lock` records of the packages that come from sources, by `source`; raises InvalidLock."""
     return {
         name: SourceRecord(source=name, tree=table.tree, build_requirements=table.requirements)
-        for name, table in _build_tables(lock, path).items()
+        for name, table in _build_tables(lock).items()
         if " " in name  # the project itself has its name alone
     }
 
@@ -218,19 +219,19 @@ def pinned(line: str) -> Requirement | None:
     return requirement if is_version and requirement.url is None and " -" not in head else None
 
 
-def _build_tables(lock: Pylock, path: str = "pylock.toml") -> dict[str, _BuildTable]:
+def _build_tables(lock: Pylock) -> dict[str, _BuildTable]:
     try:
-        tables = msgspec.convert((_recorded(lock, path) or {}).get(_BUILD, {}), dict[str, _BuildTable])
+        tables = msgspec.convert((_recorded(lock) or {}).get(_BUILD, {}), dict[str, _BuildTable])
     except msgspec.ValidationError as error:
-        raise InvalidLock(path, [Problem(f"`tool.esker.{_BUILD}`: {error}", hint=_HINT)]) from error
+        raise InvalidLock(_NAME, [Problem(f"`tool.esker.{_BUILD}`: {error}", hint=_HINT)]) from error
     for name, table in tables.items():
         for line in table.requirements:
             if pinned(line) is None:
                 message = f"`tool.esker.{_BUILD}` of `{name}`: `{line[:80]}` is not a version with hashes"
-                raise InvalidLock(path, [Problem(message, hint=_HINT)])
+                raise InvalidLock(_NAME, [Problem(message, hint=_HINT)])
         if not _TREE.fullmatch(table.tree):
             message = f"`tool.esker.{_BUILD}` of `{name}`: `{table.tree[:80]}` is not the hash of a tree"
-            raise InvalidLock(path, [Problem(message, hint=_HINT)])
+            raise InvalidLock(_NAME, [Problem(message, hint=_HINT)])
     return tables
 
 
@@ -278,20 +279,20 @@ def render(lock: Pylock, made_from: Inputs, *, build: Collection[str] = (), seal
     return "\n".join(lines) + "\n"
 
 
-def _recorded(lock: Pylock, path: str) -> Mapping[str, Any] | None:
+def _recorded(lock: Pylock) -> Mapping[str, Any] | None:
     recorded = (lock.tool or {}).get("esker")
     if recorded is not None and not isinstance(recorded, Mapping):
-        raise InvalidLock(path, [Problem("`tool.esker` is not a table", hint=_HINT)])
+        raise InvalidLock(_NAME, [Problem("`tool.esker` is not a table", hint=_HINT)])
     return recorded
 
 
-def _converted(recorded: Mapping[str, Any], kind: type[_T], path: str) -> _T:
+def _converted(recorded: Mapping[str, Any], kind: type[_T]) -> _T:
     """Return those of the recorded keys that `kind` has as fields."""
     fields = set(kind.__struct_encode_fields__)
     try:
         return msgspec.convert({key: value for key, value in recorded.items() if key in fields}, kind)
     except msgspec.ValidationError as error:
-        raise InvalidLock(path, [Problem(f"`tool.esker`: {error}", hint=_HINT)]) from error
+        raise InvalidLock(_NAME, [Problem(f"`tool.esker`: {error}", hint=_HINT)]) from error
 
 
 def _lines(packages: Iterable[Package], records: Mapping[str, SourceRecord]) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from esker.errors import Problem
+from esker.errors import InvalidFile, Problem
 from esker.formats.printable import printable
+from esker.formats.untrusted import toml_table
 
-__all__ = ["syntax_problem"]
+__all__ = ["read_toml", "syntax_problem"]
 
 _TOKEN = re.compile(
     r"""(?P<comment>\#[^\n]*)"""
@@ -27,6 +29,18 @@ _BEGINNING = re.compile(
 )
 """A line that begins a table or gives a key: no such line can stand in a list."""
 _GENERAL = "correct the syntax: write strings in quotes and table names in [brackets]"
+
+
+def read_toml(text: str, path: str) -> dict[str, Any]:
+    """Return the values of the TOML file at `path`; raises InvalidFile with its syntax error."""
+    import tomllib
+
+    try:
+        return toml_table(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidFile(path, [syntax_problem(str(error), text)]) from None
+    except ValueError as error:
+        raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
 
 
 def syntax_problem(error: str, text: str) -> Problem:

@@ -32,6 +32,7 @@ __all__ = [
     "check_writable",
     "clear_link",
     "clear_temporary",
+    "decoded",
     "exchange",
     "free_space",
     "holds",
@@ -151,7 +152,11 @@ def plain(path: str, flags: int) -> int:
 
 def read_text(path: str, invalid: type[InvalidFile], *, limit: int = LARGEST) -> str:
     """Return the text of a file; raises `invalid` when it is not UTF-8, and HostError as `read` does."""
-    content = read(path, limit=limit)
+    return decoded(read(path, limit=limit), path, invalid)
+
+
+def decoded(content: bytes, path: str, invalid: type[InvalidFile]) -> str:
+    """Return the text that a file has as its content; raises `invalid` when it is not UTF-8."""
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -277,17 +282,15 @@ def clear_temporary(path: str) -> None:
         os.unlink(_usual_beside(path))
 
 
-def write_changed(
-    path: str, data: bytes, *, mode: int = 0o600, directory: int | None = None, error: type[EskerError] = HostError
-) -> bool:
+def write_changed(path: str, data: bytes, *, mode: int = 0o600, directory: int | None = None) -> bool:
     """Write as `write` does, unless the file already holds `data`; return whether it was written."""
-    if holds(path, data, directory=directory, error=error):
+    if holds(path, data, directory=directory):
         return False
-    write(path, data, mode=mode, directory=directory, error=error)
+    write(path, data, mode=mode, directory=directory)
     return True
 
 
-def holds(path: str, data: bytes, *, directory: int | None = None, error: type[EskerError] = HostError) -> bool:
+def holds(path: str, data: bytes, *, directory: int | None = None) -> bool:
     """Return whether there is a file at `path` that holds `data` and nothing else.
 
     In an open `directory` a link holds nothing, because the owner of the directory may have put it there.
@@ -297,7 +300,7 @@ def holds(path: str, data: bytes, *, directory: int | None = None, error: type[E
     def opener(name: str, flags: int) -> int:
         return os.open(name, flags | extra, dir_fd=directory)
 
-    with refused("read", path, error), suppress(FileNotFoundError):
+    with refused("read", path), suppress(FileNotFoundError):
         try:
             with open(_within(path, directory), "rb", opener=opener) as file:
                 return file.read(len(data) + 1) == data

@@ -44,13 +44,13 @@ def scratch(kind: str, *, kept: float = 0.0) -> Iterator[str]:
 
 
 @contextmanager
-def made_in(top: str, prefix: str, *, kept: float = 0.0, directory: int | None = None) -> Iterator[str]:
+def made_in(top: str, prefix: str, *, directory: int | None = None) -> Iterator[str]:
     """Give an empty directory in `top`, and remove it after the block, unless the block has renamed it.
 
     Before that, this removes what killed processes left under the same prefix, as `clear` does. With `directory`, a
     descriptor of `top`, the path of `top` is not used. Raises OSError.
     """
-    made, held = _made(top, prefix, kept, directory)
+    made, held = _made(top, prefix, 0.0, directory)
     with _removed_after(made, held, directory):
         yield made
 

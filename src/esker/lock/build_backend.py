@@ -13,7 +13,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from esker.errors import CommandFailed, HostError, InvalidFile, Problem, RealisationFailed
-from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
+from esker.formats.syntax import read_toml
+from esker.formats.untrusted import LARGEST_MANIFEST
 from esker.formats.urls import redact
 from esker.host import files, prctl
 from esker.host.scratch import scratch
@@ -89,10 +90,7 @@ def build_system(directory: str) -> BuildSystem:
     path = f"{directory}/pyproject.toml"
     if not os.path.isfile(path):
         return BuildSystem()
-    try:
-        table = toml_table(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST)).get("build-system")
-    except ValueError as error:
-        raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
+    table = read_toml(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST), path).get("build-system")
     if table is None:
         return BuildSystem()
     table = table if isinstance(table, dict) else {}

@@ -14,7 +14,7 @@ import msgspec
 
 from esker.declare import trust
 from esker.declare.layers import check_acyclic, directory_of, lock_of, missing_hint, with_layers
-from esker.declare.load import environment_name, read_manifest
+from esker.declare.load import environment_name, manifest_path, read_manifest
 from esker.errors import (
     EskerError,
     IncludeError,
@@ -91,10 +91,11 @@ def composed(declaration: Declaration, settings: Settings, *, upgrade: Collectio
         for each in taken
     ]
     made = merge([*layers, Layer(COMPOSER, own, known)])
-    _check_schema(made, own, f"{declaration.dot_flox}/env/manifest.toml")
+    path = manifest_path(declaration.project)
+    _check_schema(made, own, path)
     if faults := list(disabled_systems(made.manifest)):
         problems = [Problem(fault.message, hint=fault.hint) for fault in faults]
-        raise InvalidManifest(f"{declaration.dot_flox}/env/manifest.toml", problems)
+        raise InvalidManifest(path, problems)
     compose = Compose(composer=own, include=includes, warnings=made.warnings)
     whole = with_layers(_alone(declaration), made.manifest, compose, lock_of(declaration.project), fetched)
     check_layers(whole)
@@ -188,8 +189,8 @@ def _fetched(descriptor: IncludedDirectory, project: str, settings: Settings) ->
     trust.check_contents(directory, settings)
     name = descriptor.name or environment_name(directory)
     check_acyclic(project, directory, name)
-    path, manifest_path = lock_of(directory), f"{directory}/.flox/env/manifest.toml"
-    manifest, _ = read_manifest(files.read_text(manifest_path, InvalidManifest, limit=LARGEST_MANIFEST), manifest_path)
+    path, own = lock_of(directory), manifest_path(directory)
+    manifest, _ = read_manifest(files.read_text(own, InvalidManifest, limit=LARGEST_MANIFEST), own)
     lock = lockfile.parse(files.read(path), path) if os.path.exists(path) else None
     if lock is None or lockfile.differences(lock.own_manifest(), manifest):
         hint = f"lock it, then try again: esker lock -d {shlex.quote(directory)}"

@@ -11,9 +11,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from esker.errors import EskerError, InvalidFile
-from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
+from esker.formats.syntax import read_toml
+from esker.formats.untrusted import LARGEST_MANIFEST
 from esker.host import files
 from esker.lock.cache_keys import CacheKey, cache_keys, digest, watched
+from esker.lock.pyproject import table_of
 from esker.lock.uv_sources import Source, from_table
 
 if TYPE_CHECKING:
@@ -56,10 +58,7 @@ def metadata_keys(directory: str) -> tuple[CacheKey, ...]:
 def _uv_table(directory: str) -> dict[str, Any]:
     """Return `[tool.uv]` of the pyproject.toml in a directory; empty if there is none that can be read."""
     path = f"{directory}/pyproject.toml"
-    with suppress(ValueError, EskerError):
+    with suppress(EskerError):
         if os.path.isfile(path):
-            table: Any = toml_table(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST))
-            for key in ("tool", "uv"):
-                table = table.get(key) if isinstance(table, dict) else None
-            return table if isinstance(table, dict) else {}
+            return table_of(read_toml(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST), path), "tool", "uv")
     return {}

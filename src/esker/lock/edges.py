@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from esker.formats.uv_lock import UvLock
 
-__all__ = ["reachable", "with_edges"]
+__all__ = ["with_edges"]
 
 
 def with_edges(lock: Pylock, uv_lock: UvLock) -> Pylock:
@@ -41,16 +41,3 @@ def with_edges(lock: Pylock, uv_lock: UvLock) -> Pylock:
         for each in lock.packages
     ]
     return dataclasses.replace(lock, packages=packages)
-
-
-def reachable(lock: Pylock, names: frozenset[str]) -> frozenset[str]:
-    """Return the names and those of everything that their packages need, directly or through others."""
-    found, waiting = set(names), list(names)
-    while waiting:
-        name = waiting.pop()
-        for package in lock.packages:
-            if package.name == name:
-                new = {str(edge["name"]) for edge in package.dependencies or ()} - found
-                found |= new
-                waiting += new
-    return frozenset(found)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from esker.errors import InvalidFile, Problem, ResolutionFailed
-from esker.formats.syntax import syntax_problem
-from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
+from esker.errors import InvalidFile, ResolutionFailed
+from esker.formats.syntax import read_toml
+from esker.formats.untrusted import LARGEST_MANIFEST
 from esker.formats.urls import redact
 from esker.host import files
 from esker.lock.directory_metadata import directory_sources, metadata_digest, metadata_files
@@ -83,13 +82,7 @@ def _check_project(source: Source) -> None:
     path = f"{source.address}/pyproject.toml"
     if not os.path.isfile(path):
         return
-    text = files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST)
-    try:
-        project = toml_table(text).get("project")
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidFile(path, [syntax_problem(str(error), text)]) from None
-    except ValueError as error:
-        raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
+    project = read_toml(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST), path).get("project")
     name = project.get("name") if isinstance(project, dict) else None
     if isinstance(name, str) and canonicalize_name(name) != source.name:
         raise ResolutionFailed(

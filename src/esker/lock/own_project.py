@@ -20,7 +20,7 @@ from esker.host import files
 from esker.lock.build_backend import BuildSystem
 from esker.lock.cache_keys import CacheKey, cache_keys
 from esker.lock.directory_metadata import metadata_keys
-from esker.lock.pyproject import read_pyproject
+from esker.lock.pyproject import read_pyproject, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,7 +87,7 @@ def own_project(declaration: Declaration) -> OwnProject | None:
         directory=os.path.dirname(path),
         name=normalised,
         requirements=tuple(sorted(_requirements(content, text, path))),
-        keys=cache_keys(_table(content, "tool", "uv").get("cache-keys"), path),
+        keys=cache_keys(table_of(content, "tool", "uv").get("cache-keys"), path),
         settings=tuple(_settings(content)),
         is_built_by_uv=_build_system(content).is_built_by_uv,
     )
@@ -107,7 +107,7 @@ def uninstalled(declaration: Declaration) -> str | None:
     if _is_package(content):
         return None
     project = content.get("project", {})
-    if _table(content, "tool", "uv").get("package") is False:
+    if table_of(content, "tool", "uv").get("package") is False:
         return None
     commands = [key for key in ("scripts", "gui-scripts", "entry-points") if project.get(key)]
     if commands:
@@ -133,7 +133,7 @@ def _content(declaration: Declaration) -> tuple[dict[str, Any], str, str]:
 def _is_package(content: Mapping[str, Any]) -> bool:
     if "project" not in content:
         return False
-    package = _table(content, "tool", "uv").get("package")
+    package = table_of(content, "tool", "uv").get("package")
     return package if isinstance(package, bool) else "build-system" in content
 
 
@@ -165,9 +165,9 @@ def _asked_for(content: Mapping[str, Any], backend: str, requires: list[str]) ->
     """Yield what a backend asks for beyond `requires` when it makes an editable build."""
     if backend.startswith("hatchling."):
         yield _EDITABLES
-        build = _table(content, "tool", "hatch", "build")
-        tables = [build, _table(build, "targets", "wheel")]
-        tables += [hook for each in list(tables) for hook in _table(each, "hooks").values() if isinstance(hook, dict)]
+        build = table_of(content, "tool", "hatch", "build")
+        tables = [build, table_of(build, "targets", "wheel")]
+        tables += [hook for each in list(tables) for hook in table_of(each, "hooks").values() if isinstance(hook, dict)]
         for table in tables:
             yield from table.get("dependencies", [])
     if backend.startswith("setuptools."):  # those before 70.1 need `wheel`
@@ -183,14 +183,6 @@ def _build_system(content: Mapping[str, Any]) -> BuildSystem:
 
 
 def _settings(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in sorted(_table(content, "tool", "uv", "config-settings").items()):
+    for name, value in sorted(table_of(content, "tool", "uv", "config-settings").items()):
         for each in value if isinstance(value, list) else [value]:
             yield name, str(each)
-
-
-def _table(content: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """Return a table in the file that belongs to another tool; empty if it is missing or something else."""
-    value: Any = content
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else {}

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from esker.declare import notations
 from esker.declare.project_file import MAIN, Place
 from esker.errors import InvalidFile, NotFound, Problem
-from esker.formats.syntax import syntax_problem
+from esker.formats.syntax import read_toml
 from esker.formats.tables.positions import positions
 from esker.formats.tables.reader import Refusal, near
-from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
+from esker.formats.untrusted import LARGEST_MANIFEST
 from esker.host import files
 from esker.lock.dependency_groups import group_problems, no_such_name
 from esker.lock.uv_settings import UvSettings, read_settings
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from esker.declare.declaration import Declaration
 
-__all__ = ["Pyproject", "read_pyproject"]
+__all__ = ["Pyproject", "read_pyproject", "table_of"]
 
 _KEYS = ("dependencies", "dynamic", "optional-dependencies", "requires-python")
 """The keys of `[project]` that bear on a lock."""
@@ -157,21 +157,14 @@ def read_pyproject(declaration: Declaration) -> Pyproject | None:
 
 def _content(text: str, path: str) -> dict[str, Any]:
     """Return the values of the file, in which `project` and `dependency-groups` are tables if they are there."""
-    import tomllib
-
-    try:
-        content = toml_table(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidFile(path, [syntax_problem(str(error), text)]) from None
-    except ValueError as error:
-        raise InvalidFile(path, [Problem(f"not TOML: {error}")]) from error
+    content = read_toml(text, path)
     if not all(isinstance(content.get(name, {}), dict) for name in ("project", "dependency-groups")):
         raise InvalidFile(path, [Problem("`project` and `dependency-groups` have to be tables")])
     for key in content.get("project", {}):
         hint = near(key, _KEYS) if key not in _KEYS else None
         if hint is not None:
             raise InvalidFile(path, [Problem(f"unknown key `{key}` in [project]", hint=hint)])
-    if "project" not in content and "poetry" in _table(content, "tool"):
+    if "project" not in content and "poetry" in table_of(content, "tool"):
         problem = Problem(
             "the dependencies are declared for Poetry alone, in [tool.poetry]",
             hint="declare `dependencies` and `requires-python` in [project], which Poetry reads too",
@@ -180,7 +173,7 @@ def _content(text: str, path: str) -> dict[str, Any]:
     return content
 
 
-def _table(content: dict[str, Any], *keys: str) -> dict[str, Any]:
+def table_of(content: Mapping[str, Any], *keys: str) -> dict[str, Any]:
     """Return a table in the file that belongs to another tool; empty if it is missing or something else."""
     value: Any = content
     for key in keys:

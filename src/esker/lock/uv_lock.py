@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
 from esker.errors import CommandFailed, EskerError, InvalidFile, InvalidLock
 from esker.formats import pylock, uv_lock
+from esker.formats.syntax import read_toml
 from esker.formats.systems import marker_values
 from esker.formats.toml_values import inline
 from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
@@ -27,6 +28,7 @@ from esker.host.uv import run_uv, uv_command
 from esker.lock.directory_metadata import directory_sources
 from esker.lock.edges import with_edges
 from esker.lock.locked_sources import check_hashes, check_sources, is_from_source, relocated
+from esker.lock.pyproject import table_of
 from esker.lock.uv_settings import fits
 
 if TYPE_CHECKING:
@@ -140,12 +142,10 @@ def _check_project(declaration: Declaration, project: Pyproject) -> None:
 def _is_workspace(path: str) -> bool:
     """Return whether a pyproject.toml is the root of a workspace; one that cannot be read may be."""
     try:
-        table: Any = toml_table(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST))
-    except (EskerError, ValueError):
+        content = read_toml(files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST), path)
+    except EskerError:
         return True
-    for key in ("tool", "uv", "workspace"):
-        table = table.get(key) if isinstance(table, dict) else None
-    return table is not None
+    return "workspace" in table_of(content, "tool", "uv")
 
 
 def _exported(declaration: Declaration, project: Pyproject, executable: str, tools: Mapping[str, str]) -> Pylock:

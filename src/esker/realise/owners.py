@@ -14,6 +14,7 @@ from esker.errors import RealisationFailed
 from esker.formats.untrusted import json_value
 from esker.host import files
 from esker.realise import records
+from esker.realise.conda.plan import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Brought", "Origin", "Owner", "brought", "owner"]
 
 Origin = Literal["conda", "pypi", "project", "interpreter", "esker"]
-
-_META = "conda-meta"
 
 
 class Brought(NamedTuple):
@@ -83,9 +82,9 @@ def owner(store: Store, profile: str, program: str, project: str | None = None) 
 
 def _packages(path: str, project: str | None) -> Iterator[Brought]:
     """Yield the packages that a store path holds."""
-    for file in sorted(glob.glob(f"{glob.escape(path)}/{_META}/*.json")):
+    for file in sorted(glob.glob(f"{glob.escape(path)}/{METADATA}/*.json")):
         yield _conda_package(file, path)
-    if os.path.isdir(f"{path}/{_META}"):  # its Python's packages are conda's, too
+    if os.path.isdir(f"{path}/{METADATA}"):  # its Python's packages are conda's, too
         return
     for libraries in sorted(glob.glob(f"{glob.escape(path)}/lib/python*/site-packages")):
         for name, infos in records.infos(libraries).items():

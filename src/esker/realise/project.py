@@ -13,9 +13,7 @@ The directories of intermediate results are removed, unless they were there befo
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 import json
 import os
@@ -30,6 +28,7 @@ from esker.host import trees
 from esker.host.uv import run_uv, run_uv_asking_again
 from esker.lock.cache_keys import digest
 from esker.progress import reporting
+from esker.realise import records
 from esker.realise.byte_code import compile_modules
 from esker.realise.installation import explained
 
@@ -230,8 +229,7 @@ def _mend_record(path: str, libraries: str) -> None:
         if recorded and os.path.isfile(target):
             with open(target, "rb") as content:
                 data = content.read()
-            value = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-            writer.writerow([name, f"sha256={value}", len(data)])
+            writer.writerow([name, *records.entry(data).split(",")])
         else:
             writer.writerow([name, recorded, size])
     with open(path, "w", encoding="utf-8", newline="") as file:

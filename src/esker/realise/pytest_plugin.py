@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from esker import __version__
 from esker.errors import RealisationFailed
 from esker.host import files
 from esker.host.isolation import SOURCE
+from esker.realise import records
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -69,7 +69,7 @@ def _contents() -> dict[str, bytes]:
     contents[f"{_INFO}/WHEEL"] = _WHEEL.encode()
     contents[f"{_INFO}/INSTALLER"] = b"esker\n"
     contents[f"{_INFO}/entry_points.txt"] = f"[pytest11]\n{_ENTRY_POINT} = {_PACKAGE}\n".encode()
-    recorded = [f"{path},sha256={_digest(content)},{len(content)}\n" for path, content in contents.items()]
+    recorded = [f"{path},{records.entry(content)}\n" for path, content in contents.items()]
     contents[f"{_INFO}/RECORD"] = "".join([*recorded, f"{_INFO}/RECORD,,\n"]).encode()
     return contents
 
@@ -82,7 +82,3 @@ def _source(name: str) -> bytes:
     path = f"{SOURCE}/{_PACKAGE}/{name}"
     with files.refused("read", path, RealisationFailed), open(path, "rb") as file:
         return file.read()
-
-
-def _digest(content: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

@@ -19,17 +19,15 @@ from esker.lock.cache_keys import watched
 from esker.lock.conda.client import network
 from esker.lock.own_project import editable_dependency, own_project
 from esker.lock.packages import systems_of
-from esker.lock.pyproject import read_pyproject
 from esker.lock.pythons import allowed_pythons, interpreter_of_lock
-from esker.lock.source_trees import SourceTree, source_places
-from esker.lock.uv_settings import UvSettings
+from esker.lock.source_trees import SourceTree
 from esker.realise.artifacts import selected_artifacts
 from esker.realise.conda.prefix import conda_prefix
 from esker.realise.profile import OWN_COMMANDS, Packages, profile
 from esker.realise.programs import programs
 from esker.realise.project import editable_project
 from esker.realise.pytest_plugin import is_wanted
-from esker.realise.source_builds import locked_sources
+from esker.realise.source_builds import trusted_sources
 from esker.realise.wheels import Wheel, installed_wheels
 
 if TYPE_CHECKING:
@@ -76,11 +74,7 @@ def realise(
     if python_minor(packages) is not None:
         interpreters = OneInterpreter(settings.tools, lambda: f"{conda}/bin/python")
     interpreter = interpreter_of_lock(allowed_pythons(declaration, lock.conda), lock.python, interpreters)
-    project = read_pyproject(declaration)
-    uv = project.uv if project else UvSettings()
-    sources = locked_sources(lock.python, uv)
-    if any(not source.is_wheel for source in sources.values()):
-        trust.check_contents(declaration.project, settings, source_places(sources.values()))
+    uv, sources = trusted_sources(declaration, lock.python, settings)
     artifacts = selected_artifacts(lock.python, interpreter, table.build, sources)
     followed = [file for _, _, file in artifacts if isinstance(file, SourceTree) and file.editable]
     build = partial(editable_project, store, tools=settings.tools, progress=progress, configuration=uv.configuration())

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["INFO", "add", "forget", "infos", "recorded"]
+__all__ = ["INFO", "add", "entry", "forget", "infos", "recorded"]
 
 INFO = ".dist-info"
 """How the names of the directories end that hold what is known of an installed wheel."""
@@ -65,6 +65,11 @@ def add(info: str, name: str, content: bytes) -> None:
     """Write a file into `info`, and into its RECORD."""
     with open(f"{info}/{name}", "xb") as file:
         file.write(content)
-    value = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
     with open(f"{info}/RECORD", "ab") as file:
-        file.write(f"{os.path.basename(info)}/{name},sha256={value},{len(content)}\n".encode())
+        file.write(f"{os.path.basename(info)}/{name},{entry(content)}\n".encode())
+
+
+def entry(content: bytes) -> str:
+    """Return what a RECORD says of a file with this content, after its name: its hash and its size."""
+    value = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    return f"sha256={value},{len(content)}"

@@ -2,7 +2,7 @@
 
 The wheel of a source is one store path: made once from the same code, build requirements and interpreter, and never
 taken from or given to another user, because nobody has vouched for its hash. The build runs the project's own code, so
-a caller has asked `declare/trust` before.
+a caller has got the sources from `trusted_sources`, or has asked `declare/trust` before.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from esker.declare import trust
 from esker.errors import CommandFailed, RealisationFailed
 from esker.formats import pylock
 from esker.formats.urls import redact_repository
@@ -21,19 +22,22 @@ from esker.host import files
 from esker.host.scratch import scratch
 from esker.host.uv import run_uv
 from esker.lock.build_backend import build_system, workshop
-from esker.lock.source_trees import fetch, identity, source_tree
+from esker.lock.pyproject import read_pyproject
+from esker.lock.source_trees import fetch, identity, source_places, source_tree
+from esker.lock.uv_settings import UvSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from packaging.pylock import Pylock
 
+    from esker.declare.declaration import Declaration
     from esker.host.interpreters import Interpreter
     from esker.lock.source_trees import SourceTree
-    from esker.lock.uv_settings import UvSettings
+    from esker.settings import Settings
     from esker.store.store import Store
 
-__all__ = ["DirectWheel", "built_wheel", "direct_wheel", "locked_sources", "origin", "source_fingerprint"]
+__all__ = ["DirectWheel", "built_wheel", "direct_wheel", "origin", "source_fingerprint", "trusted_sources"]
 
 RECIPE = 1
 """Increase it whenever the same inputs would give another wheel."""
@@ -67,23 +71,31 @@ def direct_wheel(
 
 def origin(source: SourceTree) -> bytes | None:
     """Return the content of direct_url.json (PEP 610) for a repository; None for others."""
-    if source.kind == "git":
-        found = {"url": redact_repository(source.address), "vcs_info": {"vcs": "git", "commit_id": source.commit}}
-        found |= {"subdirectory": source.subdirectory} if source.subdirectory else {}
-    else:
+    if source.kind != "git":
         return None
+    found = {"url": redact_repository(source.address), "vcs_info": {"vcs": "git", "commit_id": source.commit}}
+    found |= {"subdirectory": source.subdirectory} if source.subdirectory else {}
     return json.dumps(found, sort_keys=True).encode()
 
 
-def locked_sources(lock: Pylock, settings: UvSettings) -> dict[str, SourceTree]:
-    """Return the packages of `lock` that do not come from an index, by what `identity` gives for each."""
+def trusted_sources(
+    declaration: Declaration, lock: Pylock, settings: Settings
+) -> tuple[UvSettings, dict[str, SourceTree]]:
+    """Return what `[tool.uv]` says, and the packages of `lock` that come from no index, by their `identity`.
+
+    Raises NotTrusted for another user's project if one of these packages is built, which runs its code.
+    """
+    project = read_pyproject(declaration)
+    uv = project.uv if project else UvSettings()
     records = pylock.source_records(lock)
     found = {}
     for package in lock.packages:
-        source = source_tree(package, records, settings.sources, settings.lock_directory)
+        source = source_tree(package, records, uv.sources, uv.lock_directory)
         if source is not None:
             found[identity(package)] = source
-    return found
+    if any(not source.is_wheel for source in found.values()):
+        trust.check_contents(declaration.project, settings, source_places(found.values()))
+    return uv, found
 
 
 def source_fingerprint(source: SourceTree, interpreter: Interpreter, tools: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ class BuiltStore(Store):
 
     def build_all(
         self,
-        wanted: Sequence[tuple[str, bytes | str]],
+        wanted: Sequence[tuple[str, str]],
         fill: Callable[[Mapping[str, str]], object],  # noqa: ARG002 - nothing is built
         *,
         references: Iterable[str] = (),  # noqa: ARG002 - the same

@@ -70,7 +70,7 @@ class Store:
         logical = path.startswith(f"{store_path.DIRECTORY}/")
         return store_path.parse(path, store_path.DIRECTORY if logical else self.directory)
 
-    def path(self, name: str, fingerprint: bytes | str) -> str:
+    def path(self, name: str, fingerprint: str) -> str:
         """Return the path that `build` gives to the result of this name and fingerprint."""
         return self.physical(store_path.make(fingerprint, name))
 
@@ -158,7 +158,7 @@ class Store:
     def build(
         self,
         name: str,
-        fingerprint: bytes | str,
+        fingerprint: str,
         fill: Callable[[str], object],
         *,
         references: Iterable[str] = (),
@@ -180,7 +180,7 @@ class Store:
 
     def build_all(
         self,
-        wanted: Sequence[tuple[str, bytes | str]],
+        wanted: Sequence[tuple[str, str]],
         fill: Callable[[Mapping[str, str]], object],
         *,
         references: Iterable[str] = (),
@@ -200,7 +200,7 @@ class Store:
 
     def _build_together(
         self,
-        wanted: Mapping[str, bytes | str],
+        wanted: Mapping[str, str],
         fill: Callable[[Mapping[str, str]], object],
         needed: Collection[str],
     ) -> None:
@@ -247,7 +247,7 @@ class Store:
 
     def _build(
         self,
-        made: Mapping[str, bytes | str],
+        made: Mapping[str, str],
         fill: Callable[[Mapping[str, str]], object],
         needed: tuple[str, ...],
     ) -> None:
@@ -281,7 +281,7 @@ class Store:
                 raise
 
     def _register(
-        self, made: Mapping[str, bytes | str], sealed: Mapping[str, tuple[str, int]], needed: tuple[str, ...]
+        self, made: Mapping[str, str], sealed: Mapping[str, tuple[str, int]], needed: tuple[str, ...]
     ) -> None:
         """Write the records of paths that are in their places; a power cut leaves no record of what is not on disk."""
         with ExitStack() as records:
@@ -323,8 +323,8 @@ def _prefix(path: StorePath) -> str:
     return f"{TEMPORARY}{path.digest}-"
 
 
-def _digest(fingerprint: bytes | str) -> str:
-    return sha256(fingerprint.encode() if isinstance(fingerprint, str) else fingerprint).hexdigest()
+def _digest(fingerprint: str) -> str:
+    return sha256(fingerprint.encode()).hexdigest()
 
 
 def _make_directory(path: str, mode: int) -> None:

@@ -15,7 +15,6 @@ import pytest
 from esker.activate.flox import command as flox_command
 from esker.activate.flox import holder as flox_holder
 from esker.activate.flox.command import find_flox
-from esker.activate.flox.shim import write_shim
 from esker.errors import (
     ActivationFailed,
     CommandFailed,
@@ -28,7 +27,7 @@ from esker.errors import (
     UnknownService,
 )
 from esker.formats.service_handle import Holder
-from esker.host import pidfd, process_id
+from esker.host import pidfd, process_id, start_script
 from esker.host.clock import Abandoned, Abandonment, Deadline
 from esker.services.flox import chamber as flox_services
 from esker.services.flox.uses import changing_uses
@@ -327,7 +326,7 @@ def test_a_newer_flox_is_taken(monkeypatch, tmp_path):
 
 def test_our_own_shim_is_no_flox(tmp_path):
     """Our own shim is not taken for Flox, because Esker would then call itself."""
-    write_shim(str(tmp_path), interpreter=sys.executable, source="/")
+    start_script.write(str(tmp_path), "flox", entry="flox", interpreter=sys.executable, source="/")
     assert find_flox(str(tmp_path)) is None
     program(tmp_path / "flox", "#!/bin/sh\n")
     assert find_flox(str(tmp_path)) == f"{tmp_path}/flox"

@@ -13,7 +13,7 @@ from esker.declare.load import load
 from esker.errors import EskerError, HostError, ServiceFailed
 from esker.host import files, trees
 from esker.progress import Silent
-from esker.runtimes.native.change import change_manifest, delete, rename
+from esker.runtimes.native.change import Texts, change, delete, rename
 from esker.runtimes.native.links import forget_plans
 from esker.runtimes.native.runtime import prepare
 from esker.runtimes.native.swap import put_in_order
@@ -68,11 +68,11 @@ def _divert(project, elsewhere, name):
 
 
 def _installed(project, settings):
-    change_manifest(str(project), MANIFEST + "[vars]\nA = '1'\n", settings, progress=Silent())
+    change(str(project), Texts(MANIFEST + "[vars]\nA = '1'\n"), settings, progress=Silent())
 
 
 def _edited(project, settings):
-    change_manifest(str(project), MANIFEST + "[vars]\nA = '1'\n", settings, lock=False, progress=Silent())
+    change(str(project), Texts(MANIFEST + "[vars]\nA = '1'\n"), settings, effect="write", progress=Silent())
 
 
 WORK = {

@@ -82,11 +82,10 @@ def answered(
     directory: str,
     *,
     seconds: float = ANSWER_SECONDS,
-    stdin: str | None = None,
 ) -> CompletedProcess[str]:
     """Run a command of Docker's to its end, whatever its status; raises NoEngine if it has none in time."""
     try:
-        return process.run(words, environ=environ, cwd=directory, timeout=seconds, stdin=stdin, check=False)
+        return process.run(words, environ=environ, cwd=directory, timeout=seconds, check=False)
     except TimedOut:
         raise engine_silent(words, seconds) from None
     except CommandFailed as failure:  # it does not exist

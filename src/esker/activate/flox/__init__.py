@@ -1,4 +1,4 @@
-"""Activation by Flox's own command, and the `flox` that is Esker."""
+"""Activation by Flox's own command, and the version of Flox that Esker is like."""
 
 from __future__ import annotations
 

@@ -11,10 +11,9 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
-from esker.activate.flox.shim import is_own_shim
 from esker.errors import CommandFailed, HostError, Malformed
 from esker.formats.urls import redact
-from esker.host import process, variables
+from esker.host import process, start_script, variables
 from esker.host.clock import Deadline
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ _WORDS = 80
 def find_flox(path: str | None) -> str | None:
     """Return the path of the `flox` on a PATH, or None if there is none or it is Esker's own shim."""
     program = process.find_program("flox", path)
-    return None if program is None or is_own_shim(program) else os.path.abspath(program)
+    return None if program is None or start_script.is_own(program, "flox") else os.path.abspath(program)
 
 
 def version_of(program: str | None) -> str:

@@ -122,16 +122,10 @@ def _lines(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for e
                 yield _own(f"builtin print -ru2 -- {quoted(kept_warning('zsh', kept))}")
         case Front(name, value, front, last):
             words = [name, quoted(":".join(front)), *map(quoted, last)]
-            prepended = (
-                f"{_fixed('prepend')}\n_esker_prepend {' '.join(words)}\nbuiltin unset -f _esker_prepend _esker_first"
-            )
-            yield _own(f"if [[ ${{{name}-}} != {quoted(value)} ]]; then\n{prepended}\nfi")
+            yield _unless(name, value, f"_esker_prepend {' '.join(words)}")
         case First(name, value, element, opening, separator, closing):
             words = [name, *map(quoted, (element, opening, separator, closing))]
-            prepended = (
-                f"{_fixed('prepend')}\n_esker_first {' '.join(words)}\nbuiltin unset -f _esker_prepend _esker_first"
-            )
-            yield _own(f"if [[ ${{{name}-}} != {quoted(value)} ]]; then\n{prepended}\nfi")
+            yield _unless(name, value, f"_esker_first {' '.join(words)}")
         case Source(link, scripts):
             marked = _own(f"builtin typeset -g +x {_SOURCED}=${{{_SOURCED}-}}:{quoted(link)}:")
             yield f"{_is_sourced(link)} || {{ {'; '.join((marked, *map(_source, scripts)))}; }}"
@@ -183,6 +177,12 @@ def _at_prompt(step: AtPrompt | Watching) -> Iterator[str]:
     same = f"[[ {' && '.join(unchanged(watch))} ]]" if watch.settled else "builtin return 1"
     turned = f"builtin typeset -g _esker_turn={'end' if turn is None else turn}"
     yield _own(f"{turned}\nfunction _esker_same {{\n{same}\n}}")
+
+
+def _unless(name: str, value: str, edit: str) -> str:
+    """Return the line that edits a list variable unless it has this value."""
+    prepended = f"{_fixed('prepend')}\n{edit}\nbuiltin unset -f _esker_prepend _esker_first"
+    return _own(f"if [[ ${{{name}-}} != {quoted(value)} ]]; then\n{prepended}\nfi")
 
 
 def _own(text: str) -> str:

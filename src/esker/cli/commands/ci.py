@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
+from esker.cli.arguments import Parser, add_directory, run_group
 from esker.cli.directory import place
-from esker.errors import UsageError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from esker.cli.voice import Voice
     from esker.declare.declaration import Declaration
@@ -34,19 +34,17 @@ COMMANDS = {
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `ci COMMAND`."""
-    if not arguments or arguments[0] in {"-h", "--help"}:
-        print(group_usage(f"{voice.program} {name}", COMMANDS))
-        return 0
-    word, *rest = arguments
-    if word not in COMMANDS:
-        raise unknown_command(word, COMMANDS, of=f"{voice.program} {name}")
-    if word in {"github", "gitlab"}:
-        return _write(word, rest, voice)
     from esker.cli.commands import ci_job
 
-    return {"key": ci_job.key, "prepare": ci_job.prepare, "export": ci_job.export, "forward": ci_job.forward}[word](
-        rest, voice
-    )
+    functions: dict[str, Callable[[list[str], Voice], int]] = {
+        "github": partial(_write, "github"),
+        "gitlab": partial(_write, "gitlab"),
+        "key": ci_job.key,
+        "prepare": ci_job.prepare,
+        "export": ci_job.export,
+        "forward": ci_job.forward,
+    }
+    return run_group(name, arguments, voice, COMMANDS, functions)
 
 
 def _write(host: str, arguments: list[str], voice: Voice) -> int:
@@ -213,11 +211,11 @@ def _is_action(where: Place, action: str) -> bool:
 def _given(options: Namespace) -> Choices:
     """Return what is chosen on the command line."""
     from esker.declare import notations
-    from esker.formats.tables.reader import Refusal
+    from esker.formats.tables.reader import argument
     from esker.ship.ci.choices import Choices
 
     action, image = getattr(options, "action", None), getattr(options, "image", None)
-    try:
+    with argument():
         return Choices(
             test=notations.command_lines(options.test) if options.test else (),
             through=getattr(options, "through", None),
@@ -225,8 +223,6 @@ def _given(options: Namespace) -> Choices:
             image=notations.image_of_job(image) if image is not None else "",
             without_packages=options.without_packages,
         )
-    except Refusal as refusal:
-        raise UsageError(refusal.message, hint=refusal.hint) from None
 
 
 def _file(host: str, where: Place) -> str:

@@ -91,13 +91,10 @@ def _read(path: str) -> str:
 
 
 def _decoded(content: bytes, path: str) -> str:
-    from esker.errors import InvalidManifest, Problem
+    from esker.errors import InvalidManifest
+    from esker.host import files
 
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise InvalidManifest(path, [Problem("the file is not UTF-8", line=line, hint="save it as UTF-8")]) from None
+    return files.decoded(content, path, InvalidManifest)
 
 
 def _edited(before: str) -> str:

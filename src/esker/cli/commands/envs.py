@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from esker.activate.lists import active_environments, dot_flox_of
+from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments, dot_flox_of
 from esker.cli.arguments import Parser
 from esker.cli.views.environments import print_active, print_environments
 from esker.cli.views.output import print_json
@@ -27,7 +27,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--active", action="store_true", help="only the active ones")
     parser.add_argument("--json", action="store_true", help="print them as JSON")
     options = parser.parse_args(arguments)
-    active = active_environments(os.environ.get("_FLOX_ACTIVE_ENVIRONMENTS"))
+    active = active_environments(os.environ.get(ACTIVE_ENVIRONMENTS))
     active_paths = {dot_flox_of(element) for element in active}
     inactive = (
         []

@@ -46,10 +46,9 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     settings = Settings(os.environ, python_downloads=not options.no_python_downloads)
     project = one_off([package_argument(package, voice, "exec -p") for package in options.package], settings)
     if options.upgrade:
-        from esker.cli.manifest import read_valid_manifest
+        from esker.cli.manifest import read_manifest
 
-        manifest = read_valid_manifest(project)
-        upgrade(project, manifest, [], settings, effect="install", progress=voice.progress())
+        upgrade(project, read_manifest(project), [], settings, effect="install", progress=voice.progress())
     downloads = ["--no-python-downloads"] if options.no_python_downloads else []
     return activate.run("activate", ["-d", project, *downloads, "--", *command], voice)
 

@@ -6,7 +6,7 @@ import os
 from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
+from esker.cli.arguments import Parser, add_directory, run_group
 from esker.cli.selection import changeable_project, selected_project
 from esker.cli.views.output import fitted, print_json, shown
 from esker.errors import UsageError
@@ -32,20 +32,16 @@ COMMANDS = {
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run the command."""
     if name == "rollback":
-        return _rollback(name, arguments, voice)
-    if not arguments or arguments[0] in {"-h", "--help", "help"}:
-        print(group_usage(f"{voice.program} {name}", COMMANDS))
-        return 0
-    if arguments[0] not in COMMANDS:
-        raise unknown_command(arguments[0], COMMANDS, of=f"{voice.program} {name}")
-    commands = {"list": _list, "history": _history, "switch": _switch, "rollback": _rollback}
-    return commands[arguments[0]](f"{name} {arguments[0]}", arguments[1:], voice)
+        return _rollback(arguments, voice, name)
+    functions = {"list": _list, "history": _history, "switch": _switch, "rollback": _rollback}
+    words = ["--help"] if arguments[:1] == ["help"] else arguments
+    return run_group(name, words, voice, COMMANDS, functions)
 
 
-def _list(name: str, arguments: list[str], voice: Voice) -> int:
+def _list(arguments: list[str], voice: Voice) -> int:
     examples = "  esker generations list\n  esker generations list --json"
     summary = "List the generations of an environment that are kept, the newest first; `*` marks the one that is live."
-    parser = Parser(name, summary, examples, voice=voice)
+    parser = Parser("generations list", summary, examples, voice=voice)
     forms = _add_reading_options(parser)
     forms.add_argument("-t", "--tree", action="store_true", help="show which generation came from which")
     parser.add_argument("-u", "--upstream", action="store_true", help=SUPPRESS)
@@ -64,10 +60,10 @@ def _list(name: str, arguments: list[str], voice: Voice) -> int:
     return 0
 
 
-def _history(name: str, arguments: list[str], voice: Voice) -> int:
+def _history(arguments: list[str], voice: Voice) -> int:
     examples = "  esker generations history\n  esker generations history --json"
     summary = "Show when each generation was made, and when it became live again; the latest comes first."
-    parser = Parser(name, summary, examples, voice=voice)
+    parser = Parser("generations history", summary, examples, voice=voice)
     _add_reading_options(parser)
     options = parser.parse_args(arguments)
     known = _known(options)
@@ -84,19 +80,19 @@ def _history(name: str, arguments: list[str], voice: Voice) -> int:
 _NONE = "! There are no generations yet: the first activation or installation makes one ('{program} activate')."
 
 
-def _switch(name: str, arguments: list[str], voice: Voice) -> int:
+def _switch(arguments: list[str], voice: Voice) -> int:
     summary = (
         "Make a generation live: activations have its packages, variables, hook and services, until manifest or lock "
         "change. No file of the project is written."
     )
-    parser = Parser(name, summary, "  esker generations switch 3", voice=voice)
+    parser = Parser("generations switch", summary, "  esker generations switch 3", voice=voice)
     add_directory(parser)
     parser.add_argument("number", type=int, metavar="N", help="the number of the generation")
     options = parser.parse_args(arguments)
     return _go(options, options.number, voice)
 
 
-def _rollback(name: str, arguments: list[str], voice: Voice) -> int:
+def _rollback(arguments: list[str], voice: Voice, name: str = "generations rollback") -> int:
     summary = (
         "Make the generation live that was live before; a second rollback comes back. It holds until manifest or lock "
         "change. No file of the project is written."

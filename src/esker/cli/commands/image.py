@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from esker.cli.arguments import Parser, group_usage, unknown_command
+from esker.cli.arguments import Parser, run_group
 from esker.cli.making_images import add_options, made, settings_of, tell_left_out, tell_remarks
 from esker.cli.views.output import print_json, shown
 
@@ -41,12 +41,7 @@ _TARGET = "a directory with an OCI layout, an archive of one, or the name of an 
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `image COMMAND`."""
-    if not arguments or arguments[0] in {"-h", "--help"}:
-        print(group_usage(f"{voice.program} {name}", COMMANDS))
-        return 0
-    if arguments[0] not in COMMANDS:
-        raise unknown_command(arguments[0], COMMANDS, of=f"{voice.program} {name}")
-    commands = {
+    functions = {
         "build": _build,
         "push": _push,
         "inspect": _inspect,
@@ -54,7 +49,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         "verify": _verify,
         "sbom": _sbom,
     }
-    return commands[arguments[0]](arguments[1:], voice)
+    return run_group(name, arguments, voice, COMMANDS, functions)
 
 
 def _making(name: str, summary: str, examples: str, voice: Voice) -> Parser:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from esker.cli.arguments import Parser, add_directory, group_usage, unknown_command
-from esker.cli.manifest import check_manifest, read_valid_manifest, tell_change, tell_services
+from esker.cli.arguments import Parser, add_directory, run_group
+from esker.cli.manifest import checked_manifest, tell_change, tell_services
 from esker.cli.selection import selected_project
 
 if TYPE_CHECKING:
@@ -25,13 +25,9 @@ _SHORT = 12
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `include COMMAND`."""
     offered = {"upgrade": COMMANDS["upgrade"]} if not voice.remarks else COMMANDS
-    if not arguments or arguments[0] in {"-h", "--help"}:
-        print(group_usage(f"{voice.program} {name}", offered))
-        return 0
-    word = "upgrade" if arguments[0] == "update" else arguments[0]
-    if word not in offered:
-        raise unknown_command(word, offered, of=f"{voice.program} {name}")
-    return {"add": _add, "upgrade": _upgrade}[word](arguments[1:], voice)
+    functions = {"add": _add, "upgrade": _upgrade}
+    functions = {word: functions[word] for word in offered} | {"update": _upgrade}
+    return run_group(name, arguments, voice, offered, functions)
 
 
 def _add(arguments: list[str], voice: Voice) -> int:
@@ -53,8 +49,7 @@ def _add(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--name", help="what to call it here (default: its own name)")
     options = parser.parse_args(arguments)
     project = selected_project(options, os.environ)
-    manifest = read_valid_manifest(project)
-    check_manifest(manifest, project, voice)
+    manifest = checked_manifest(project, voice)
     added = add(
         project,
         manifest,
@@ -85,8 +80,7 @@ def _upgrade(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("name", nargs="*", metavar="NAME", help="an included environment (default: all of them)")
     options = parser.parse_args(arguments)
     project = selected_project(options, os.environ)
-    manifest = read_valid_manifest(project)
-    check_manifest(manifest, project, voice)
+    manifest = checked_manifest(project, voice)
     made = upgrade(project, manifest, options.name, Settings(os.environ), progress=voice.progress())
     for name in made.unread:
         voice.remark(f"! '{name}' is on FloxHub, which Esker cannot read: it stays as it is")

@@ -8,7 +8,7 @@ from argparse import SUPPRESS
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory, add_python_downloads
-from esker.cli.manifest import check_manifest, read_valid_manifest, tell_change, tell_services
+from esker.cli.manifest import checked_manifest, tell_change, tell_services
 from esker.cli.selection import changeable_project
 from esker.errors import UsageError
 
@@ -59,8 +59,7 @@ def _install(arguments: list[str], voice: Voice) -> int:
         raise UsageError("Must specify at least one package", hint=f"{voice.program} install {ORIGIN}NAME")
     target = _target(options)
     project = changeable_project(options, os.environ)
-    before = read_valid_manifest(project)
-    check_manifest(before, project, voice)
+    before = checked_manifest(project, voice)
     requirements = [package_argument(package, voice) for package in options.package]
     progress = voice.progress()
     settings, effect = Settings(os.environ, python_downloads=not options.no_python_downloads), _effect(options)
@@ -106,8 +105,7 @@ def _uninstall(arguments: list[str], voice: Voice) -> int:
     options = parser.parse_args(arguments)
     target = _target(options)
     project = changeable_project(options, os.environ)
-    before = read_valid_manifest(project)
-    check_manifest(before, project, voice)
+    before = checked_manifest(project, voice)
     progress = voice.progress()
     settings, effect = Settings(os.environ), _effect(options)
     made = uninstall(project, before, options.package, settings, target=target, effect=effect, progress=progress)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import sys
 
-from esker.cli.arguments import Parser, add_directory, group_usage, seconds, unknown_command
+from esker.cli.arguments import Parser, add_directory, run_group, seconds
 from esker.cli.confirmation import confirmed
 from esker.cli.directory import OF_TOOLS, RUNTIME, SERVICES_FROM
 from esker.cli.selection import chosen_project, note_project, selected_project
 from esker.cli.views.output import print_json, shown
 from esker.cli.views.service_notes import say_killed, say_notes, say_unknown
-from esker.cli.voice import ESKER
 from esker.errors import NoEngine, ServiceError, ServicesNotReady, UsageError
 from esker.runtimes import registry
 from esker.services.status import UNKNOWN
@@ -47,7 +46,6 @@ COMMANDS = {
     "reset": "remove a container with its volumes, and start it anew",
 }
 ALIASES = {"r": "restart", "l": "logs"}
-_FOR_PROGRAMS = {"hold": "start services for a process", "release": "release the services that a process holds"}
 _ELSEWHERE = {
     "up": "services start",
     "down": "services stop",
@@ -66,15 +64,9 @@ _STATES = ("healthy", "completed", "stopped")
 _OF_TOOLS = ("shell", "override_input", "refresh", "impure")
 
 
-def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
+def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `services COMMAND`."""
-    if not arguments or arguments[0] in {"-h", "--help"}:
-        print(group_usage(f"{voice.program} {name}", COMMANDS))
-        return 0
-    command, rest = ALIASES.get(arguments[0], arguments[0]), arguments[1:]
-    if command not in COMMANDS | _FOR_PROGRAMS:
-        raise unknown_command(command, COMMANDS, of=f"{voice.program} {name}", elsewhere=_ELSEWHERE)
-    do = {
+    functions = {
         "start": _start,
         "stop": _stop,
         "restart": _restart,
@@ -84,11 +76,12 @@ def run(name: str, arguments: list[str], voice: Voice = ESKER) -> int:
         "add": _add,
         "urls": _urls,
         "ports": _ports,
-        "hold": _hold,
-        "release": _release,
         "reset": _reset,
-    }[command]
-    return do(rest, voice)
+        "hold": _hold,  # this one and the next are for programs
+        "release": _release,
+    }
+    functions |= {alias: functions[word] for alias, word in ALIASES.items()}
+    return run_group(name, arguments, voice, COMMANDS, functions, elsewhere=_ELSEWHERE)
 
 
 def _start(arguments: list[str], voice: Voice) -> int:

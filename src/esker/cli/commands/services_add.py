@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from esker.cli.arguments import Parser, add_directory, add_python_downloads
 from esker.cli.commands.init import made_environment
 from esker.cli.directory import place
-from esker.cli.manifest import check_manifest, read_valid_manifest, tell_change, tell_services
+from esker.cli.manifest import checked_manifest, tell_change, tell_services
 from esker.cli.selection import active_project, selected_project
 from esker.declare.discover import resolved
 from esker.declare.load import environment_name
@@ -88,8 +88,7 @@ def _empty_directory(options: Namespace) -> str | None:
 
 
 def _added(project: str, chosen: list[tuple[Preset, Source]], options: Namespace, voice: Voice) -> int:
-    before = read_valid_manifest(project)
-    check_manifest(before, project, voice)
+    before = checked_manifest(project, voice)
     effect: Effect = "write" if options.no_lock else "install"
     settings = Settings(os.environ, python_downloads=not options.no_python_downloads)
     made = add_services(project, before, chosen, settings, effect=effect, progress=voice.progress())

@@ -6,7 +6,6 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from esker.activate.flox.shim import SHIM_NAME
 from esker.cli.arguments import Parser
 from esker.host import start_script
 from esker.host.isolation import SOURCE
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_ENTRIES = {"esker": "main", SHIM_NAME: "flox"}
+_ENTRIES = {"esker": "main", "flox": "flox"}
 """The names of the commands, and their functions in `esker.__main__`."""
 _EXAMPLES = """\
   esker shim esker ~/.local/bin   put `esker` alone on PATH

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from esker.cli.arguments import Parser, group_usage, unknown_command
+from esker.cli.arguments import Parser, run_group
 from esker.cli.views.output import print_json
 from esker.errors import StoreError, UsageError
 from esker.formats.counted import counted
@@ -28,13 +28,8 @@ _BLOB = ("blob of images", "blobs of images")
 
 def run(name: str, arguments: list[str], voice: Voice) -> int:
     """Run `store COMMAND`."""
-    if not arguments or arguments[0] in {"-h", "--help"}:
-        print(group_usage(f"{voice.program} {name}", COMMANDS))
-        return 0
-    if arguments[0] not in COMMANDS:
-        raise unknown_command(arguments[0], COMMANDS, of=f"{voice.program} {name}")
-    commands = {"gc": _gc, "verify": _verify, "path-info": _path_info, "size": _size}
-    return commands[arguments[0]](arguments[1:], voice)
+    functions = {"gc": _gc, "verify": _verify, "path-info": _path_info, "size": _size}
+    return run_group(name, arguments, voice, COMMANDS, functions)
 
 
 def _gc(arguments: list[str], voice: Voice) -> int:

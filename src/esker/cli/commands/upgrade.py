@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from esker.cli.arguments import Parser, add_directory
-from esker.cli.manifest import check_manifest, read_valid_manifest, tell_change
+from esker.cli.manifest import checked_manifest, tell_change
 from esker.cli.selection import changeable_project
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
     parser.add_argument("--json", action="store_true", help="print what has changed in the lock as JSON")
     options = parser.parse_args(arguments)
     project = changeable_project(options, os.environ)
-    manifest = read_valid_manifest(project)
-    check_manifest(manifest, project, voice)
+    manifest = checked_manifest(project, voice)
     effect: Effect = "try" if options.dry_run else "install"
     settings, progress = Settings(os.environ), voice.progress()
     made = upgrade(project, manifest, options.package, settings, effect=effect, progress=progress)

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from esker.declare.presets.catalogue import Preset
     from esker.formats.tables.reader import Path
 
-__all__ = ["COMPOSE_FILES", "check_tables", "compose_file", "container_lines", "secret_texts", "with_container"]
+__all__ = ["check_tables", "compose_file", "container_lines", "secret_texts", "with_container"]
 
-COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-"""The names that Compose looks for, in its order; the first is written where there is none."""
 _TABLE: Path = ("plugins", "esker", "compose")
 _KEY = re.compile(r"""(?P<quote>["']?)(?P<name>[\w.-]+)(?P=quote)[ ]*:(?P<rest>([ ].*)?)""")
 _REMARK = re.compile(r"[ ]*(#.*)?")

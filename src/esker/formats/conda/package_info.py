@@ -28,7 +28,17 @@ from esker.formats.untrusted import json_value
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EntryPoint", "Index", "ListedPath", "Placeholder", "check_path", "entry_points", "index", "listed_paths"]
+__all__ = [
+    "ADVICE",
+    "EntryPoint",
+    "Index",
+    "ListedPath",
+    "Placeholder",
+    "check_path",
+    "entry_points",
+    "index",
+    "listed_paths",
+]
 
 _PATH_VERSION = 1
 _KINDS = ("hardlink", "softlink", "directory")  # no sets, in which a value that is an object cannot be looked for
@@ -36,7 +46,7 @@ _MODES = ("text", "binary")
 _NOARCH = (None, False, "python", "generic")
 _COMMAND = re.compile(r"(?![.]{1,2}$)[0-9A-Za-z._+-]{1,200}")
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_ADVICE = "do not use that package: it may be an attack"
+ADVICE = "do not use that package: it may be an attack"
 
 
 class Placeholder(NamedTuple):
@@ -78,12 +88,12 @@ def check_path(path: str) -> None:
     """Raise Malformed if `path` is not that of something below a prefix, in its shortest form."""
     shown = printable(path)
     if path.startswith("/"):
-        raise Malformed(f"its file `{shown}` would lie outside of the environment: the path is absolute", hint=_ADVICE)
+        raise Malformed(f"its file `{shown}` would lie outside of the environment: the path is absolute", hint=ADVICE)
     parts = path.split("/")
     if ".." in parts:
-        raise Malformed(f"its file `{shown}` would lie outside of the environment: the path has `..`", hint=_ADVICE)
+        raise Malformed(f"its file `{shown}` would lie outside of the environment: the path has `..`", hint=ADVICE)
     if "" in parts or "." in parts or "\0" in path:
-        raise Malformed(f"its file `{shown}` has no path that can be", hint=_ADVICE)
+        raise Malformed(f"its file `{shown}` has no path that can be", hint=ADVICE)
 
 
 def index(data: bytes) -> Index:
@@ -140,7 +150,7 @@ def _entry_points(lines: Any) -> Iterator[EntryPoint]:
             raise Malformed(f"its entry point `{printable(line)}` is not of the form `command = module:function`")
         if not _COMMAND.fullmatch(command):
             message = f"its entry point `{printable(command)}` is not a name that a file in bin can have"
-            raise Malformed(message, hint=_ADVICE)
+            raise Malformed(message, hint=ADVICE)
         yield EntryPoint(command, module, function)
 
 

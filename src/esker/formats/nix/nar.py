@@ -7,10 +7,9 @@ names in a directory ascend strictly by their bytes. Owner, times and all mode b
 Specification: the Nix manual, "Nix Archive (NAR) format"
 (https://nix.dev/manual/nix/latest/protocols/nix-archive).
 
-This module treats an archive as a flat sequence of entries, parents before their children. `parse` yields such entries,
-and `dump` takes them. Both refuse paths that would leave the tree: names that are empty, `.` or `..`, or contain `/` or
-NUL. Both also refuse whatever would give one tree two archives: names out of order, padding that is not zero, bytes
-after the end.
+This module writes archives alone. It takes one as a flat sequence of entries, parents before their children. It refuses
+paths that would leave the tree: names that are empty, `.` or `..`, or contain `/` or NUL. It also refuses what would
+give one tree two archives: names out of order.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["Directory", "Entry", "Regular", "Symlink", "dump", "parse"]
+__all__ = ["Directory", "Entry", "Regular", "Symlink", "dump"]
 
 
 class Directory(NamedTuple):
@@ -41,7 +40,7 @@ class Regular(NamedTuple):
     size: int
     """The total number of bytes in `chunks`."""
     chunks: Iterable[bytes]
-    """The contents. Those from `parse` can be read only once, and only before the next entry is taken."""
+    """The contents."""
 
 
 class Symlink(NamedTuple):
@@ -54,7 +53,6 @@ class Symlink(NamedTuple):
 Entry = Directory | Regular | Symlink
 
 _LENGTH = Struct("<Q")
-_CHUNK = 1 << 18
 _NAME_LIMIT = 255
 _TARGET_LIMIT = 4095
 
@@ -70,7 +68,6 @@ def _strings(*words: bytes) -> bytes:
 _OPEN = _strings(b"(", b"type")
 _START = _string(b"nix-archive-1") + _OPEN
 _ENTRY = _strings(b"entry", b"(", b"name")
-_IN_ENTRY = _strings(b"(", b"name")
 _NODE = _string(b"node") + _OPEN
 _CLOSE = _string(b")")
 _CLOSE_ENTRY = _CLOSE + _CLOSE
@@ -109,117 +106,6 @@ def dump(entries: Iterable[Entry]) -> Iterator[bytes]:
     if last is None:
         raise Malformed("an archive must have at least a root")
     yield pending + _CLOSE_ENTRY * (len(last) - 1) + (_CLOSE if last else b"")
-
-
-def parse(read: Callable[[int], bytes]) -> Iterator[Entry]:
-    """Yield the entries of an untrusted archive; raise Malformed where it is not valid.
-
-    `read` takes a number, and returns at most that many bytes of the archive, or none at its end.
-    """
-    reader = _Reader(read)
-    reader.expect(_START)
-    path: tuple[bytes, ...] = ()
-    last: list[bytes] = []  # as in dump
-    while True:
-        kind = reader.string(9)
-        if kind == b"directory":
-            yield Directory(path)
-            last.append(b"")
-        else:
-            if kind == b"regular":
-                executable, size = reader.regular()
-                yield Regular(path, executable, size, reader.contents())
-                reader.finish_contents(size)
-            elif kind == b"symlink":
-                reader.expect(_string(b"target"))
-                yield Symlink(path, _checked_target(reader.string(_TARGET_LIMIT)))
-            else:
-                raise Malformed(f"an archive holds a node of the unknown type `{_shown((kind,))}`")
-            reader.expect(_CLOSE_ENTRY if path else _CLOSE)
-        while last and (word := reader.string(5)) != b"entry":
-            if word != b")":
-                raise Malformed(f"an archive's directory holds `{_shown((word,))}` where an entry is expected")
-            last.pop()
-            if last:
-                reader.expect(_CLOSE)
-        if not last:
-            return reader.expect_end()
-        reader.expect(_IN_ENTRY)
-        path = (*last[:-1], reader.string(_NAME_LIMIT))
-        _descend(last, path)
-        reader.expect(_NODE)
-
-
-class _Reader:
-    """Reads an archive word by word; `_left` bytes of the current file's contents come before the next word."""
-
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
-        self._buffer = b""
-        self._position = 0
-        self._left = 0
-
-    def take(self, count: int) -> bytes:
-        end = self._position + count
-        if end > len(self._buffer):
-            pieces = [self._buffer[self._position :]]
-            missing = count - len(pieces[0])
-            while missing > 0:
-                pieces.append(piece := self._read(max(missing, _CHUNK)))
-                if not piece:
-                    raise Malformed("an archive ends in the middle")
-                missing -= len(piece)
-            self._buffer, self._position, end = b"".join(pieces), 0, count
-        data = self._buffer[self._position : end]
-        self._position = end
-        return data
-
-    def expect(self, words: bytes) -> None:
-        if (data := self.take(len(words))) != words:
-            raise Malformed(f"an archive holds `{_shown((data,))}` where `{_shown((words,))}` is expected")
-
-    def expect_end(self) -> None:
-        if self._position < len(self._buffer) or self._read(1):
-            raise Malformed("bytes follow the end of an archive")
-
-    def number(self) -> int:
-        number: int = _LENGTH.unpack(self.take(8))[0]
-        return number
-
-    def string(self, limit: int) -> bytes:
-        length = self.number()
-        if length > limit:
-            raise Malformed(f"an archive holds a word of {length} bytes where at most {limit} are allowed")
-        word = self.take(length)
-        self.padding(length)
-        return word
-
-    def padding(self, length: int) -> None:
-        if any(self.take(-length % 8)):
-            raise Malformed("an archive's padding is not zero")
-
-    def regular(self) -> tuple[bool, int]:
-        word = self.string(10)
-        executable = word == b"executable"
-        if executable:
-            self.expect(_string(b""))
-            word = self.string(8)
-        if word != b"contents":
-            raise Malformed(f"an archive's file holds `{_shown((word,))}` where `contents` is expected")
-        self._left = self.number()
-        return executable, self._left
-
-    def contents(self) -> Iterator[bytes]:
-        while self._left:
-            chunk = self.take(min(self._left, _CHUNK))
-            self._left -= len(chunk)
-            yield chunk
-
-    def finish_contents(self, size: int) -> None:
-        # Whoever took the entry need not have read all of its contents.
-        for _ in self.contents():
-            pass
-        self.padding(size)
 
 
 def _descend(last: list[bytes], path: tuple[bytes, ...]) -> bytes:

@@ -1,16 +1,12 @@
 """Store paths: `/nix/store/<digest>-<name>`.
 
 The digest is the SHA-256 of the text `<type>:sha256:<hex>:/nix/store:<name>`, folded to 20 bytes by exclusive or and
-written as 32 digits of Nix's base 32. The type decides what `<hex>`, itself a SHA-256, is the hash of:
-
-- `source[:<reference>…][:self]`: the archive (NAR) of the tree at the path;
-- `text[:<reference>…]`: the contents of a single file;
-- `output:out`: the text `fixed:out:[r:]<algorithm>:<hex>:`, for every other content address;
-- `esker`: the inputs from which Esker builds a path. The type is ours; no other program makes such paths.
+written as 32 digits of Nix's base 32. The type decides what `<hex>`, itself a SHA-256, is the hash of. Nix has types
+for trees and files; ours is `esker`, for the inputs from which Esker builds a path. No other program makes such paths.
 
 Specification: the Nix manual, "Complete store path calculation"
-(https://nix.dev/manual/nix/latest/protocols/store-path). Oddities: the type for the SHA-256 of a tree is `source`, not
-`output:out`; a name may begin with a dot, but `.`, `..`, `.-…` and `..-…` are refused.
+(https://nix.dev/manual/nix/latest/protocols/store-path). Oddity: a name may begin with a dot,
+but `.`, `..`, `.-…` and `..-…` are refused.
 """
 
 from __future__ import annotations
@@ -23,10 +19,9 @@ from esker.errors import Malformed
 from esker.formats.nix import nixbase32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Self
 
-__all__ = ["DIRECTORY", "StorePath", "fitting", "fixed", "make", "parse", "parse_name", "source", "text"]
+__all__ = ["DIRECTORY", "StorePath", "fitting", "make", "parse", "parse_name"]
 
 DIRECTORY = "/nix/store"
 """The directory in every store path, even if the files are stored elsewhere."""
@@ -89,38 +84,9 @@ def parse_name(file_name: str) -> StorePath:
     return StorePath(file_name[:32], file_name[33:])
 
 
-def make(fingerprint: bytes | str, name: str) -> StorePath:
+def make(fingerprint: str, name: str) -> StorePath:
     """Return the path for something that Esker builds; `fingerprint` describes all inputs of the build."""
-    data = fingerprint.encode() if isinstance(fingerprint, str) else fingerprint
-    return _path("esker", sha256(data).hexdigest(), name)
-
-
-def source(
-    digest: bytes, name: str, references: Iterable[StorePath] = (), *, self_reference: bool = False
-) -> StorePath:
-    """Return the path of a tree whose archive (NAR) has the SHA-256 `digest`."""
-    kind = ":".join(["source", *sorted(map(str, references)), *["self"] * self_reference])
-    return _path(kind, digest.hex(), name)
-
-
-def text(digest: bytes, name: str, references: Iterable[StorePath] = ()) -> StorePath:
-    """Return the path of a file that Nix made from a text; `digest` is the SHA-256 of the contents."""
-    return _path(":".join(["text", *sorted(map(str, references))]), digest.hex(), name)
-
-
-def fixed(algorithm: str, digest: bytes, name: str, *, recursive: bool) -> StorePath:
-    """Return the path of a fixed output.
-
-    `digest` is the hash, by `algorithm`, of the archive (NAR) if `recursive`, otherwise of the file.
-    """
-    if recursive and algorithm == "sha256":
-        return source(digest, name)
-    description = f"fixed:out:{'r:' if recursive else ''}{algorithm}:{digest.hex()}:"
-    return _path("output:out", sha256(description.encode()).hexdigest(), name)
-
-
-def _path(kind: str, hexadecimal: str, name: str) -> StorePath:
-    full = sha256(f"{kind}:sha256:{hexadecimal}:{DIRECTORY}:{name}".encode()).digest()
+    full = sha256(f"esker:sha256:{sha256(fingerprint.encode()).hexdigest()}:{DIRECTORY}:{name}".encode()).digest()
     folded = bytearray(20)
     for index, byte in enumerate(full):
         folded[index % 20] ^= byte

@@ -141,10 +141,10 @@ def attachment(artifact_type: str, content: Descriptor, subject: Descriptor) -> 
     return _written(MANIFEST, whole)
 
 
-def index(manifests: Iterable[Descriptor], annotations: Mapping[str, str] | None = None) -> bytes:
+def index(manifests: Iterable[Descriptor]) -> bytes:
     """Return an index; manifests with a platform stand in its order, behind those without one."""
     ordered = sorted(manifests, key=lambda each: (str(each.platform or ""), each.digest))
-    return _written(INDEX, Index(manifests=tuple(ordered), annotations=dict(annotations or {})))
+    return _written(INDEX, Index(manifests=tuple(ordered)))
 
 
 def _written(media_type: str, content: Manifest | Index) -> bytes:

@@ -6,7 +6,7 @@ import msgspec
 
 from esker.errors import Malformed
 
-__all__ = ["Platform", "parse", "platform_of"]
+__all__ = ["Platform", "platform_of"]
 
 _ARCHITECTURES = {"aarch64": "arm64", "x86_64": "amd64"}
 
@@ -45,11 +45,3 @@ def platform_of(system: str) -> Platform:
         known = ", ".join(f"{each}-linux" for each in _ARCHITECTURES)
         raise Malformed(f"there are no images for `{system}`", hint=f"images are made for {known}")
     return Platform("linux", _ARCHITECTURES[machine])
-
-
-def parse(text: str) -> Platform:
-    """Return the platform that a text such as `linux/arm64` or `linux/arm64/v8` names; raises Malformed."""
-    parts = text.split("/")
-    if len(parts) not in {2, 3} or not all(part.isalnum() for part in parts):
-        raise Malformed(f"`{text}` is not a platform", hint="write it as `linux/amd64` or `linux/arm64`")
-    return Platform(*parts)

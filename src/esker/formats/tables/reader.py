@@ -23,9 +23,10 @@ write a file: see `Report`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
-from esker.errors import Problem
+from esker.errors import Problem, UsageError
 from esker.formats.printable import printable
 from esker.formats.tables.shapes import (
     Checked,
@@ -65,6 +66,7 @@ __all__ = [
     "RequiredBefore",
     "Rest",
     "Since",
+    "argument",
     "dotted",
     "key_paths",
     "listed",
@@ -84,6 +86,15 @@ class Refusal(ValueError):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+@contextmanager
+def argument() -> Iterator[None]:
+    """Turn a Refusal of the block, which reads an argument of the command line, into a UsageError."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise UsageError(refusal.message, hint=refusal.hint) from None
 
 
 class EmptyTable(dict[str, Any]):

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import RealisationFailed
+from esker.formats.conda.package_info import ADVICE
 from esker.formats.printable import printable
 from esker.realise.conda.contents import Item
 from esker.realise.conda.python import PIP
@@ -26,7 +27,6 @@ __all__ = ["METADATA", "Place", "Plan", "plan"]
 
 METADATA = "conda-meta"
 """The directory in which a prefix says what packages it has."""
-_ADVICE = "do not use that package: it may be an attack"
 _MOST_LINKS = 40
 """How many links the kernel follows on the way to a file."""
 _SCRIPTS = (("bin/.", "-post-link.sh"), ("bin/.", "-pre-link.sh"))
@@ -149,7 +149,7 @@ def _check_links(places: Mapping[str, Place], packages: Sequence[Unpacked]) -> N
             raise RealisationFailed(
                 f"the conda package `{packages[places[path].owner].package.title}`: its link `{printable(path)}` leads "
                 f"out of the environment, to `{printable(target)}`",
-                hint=_ADVICE,
+                hint=ADVICE,
             )
 
 

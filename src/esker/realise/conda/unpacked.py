@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from esker.errors import Malformed, RealisationFailed
 from esker.formats.conda import package_info
+from esker.formats.conda.package_info import ADVICE
 from esker.formats.printable import printable
 from esker.formats.untrusted import LARGEST
 from esker.host import files
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from esker.formats.conda.package_info import Index, ListedPath
 
 __all__ = ["prepared"]
-
-_ADVICE = "do not use that package: it may be an attack"
 
 
 def prepared(directory: str, package: LockedCondaPackage) -> tuple[Contents, Listing]:
@@ -81,12 +80,12 @@ def _statuses(directory: str) -> dict[str, os.stat_result]:
                 if stat.S_ISDIR(status.st_mode):
                     pending.append(f"{below}{child.name}/")
                 elif not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
-                    raise Malformed(f"`{printable(child.name)}` is neither a file nor a link", hint=_ADVICE)
+                    raise Malformed(f"`{printable(child.name)}` is neither a file nor a link", hint=ADVICE)
     names = Counter((each.st_dev, each.st_ino) for each in statuses.values() if each.st_nlink > 1)
     for path, status in statuses.items():
         if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
             if names[status.st_dev, status.st_ino] != status.st_nlink:
-                raise Malformed(f"its file `{printable(path)}` is also one outside of the package", hint=_ADVICE)
+                raise Malformed(f"its file `{printable(path)}` is also one outside of the package", hint=ADVICE)
             _separate(f"{directory}/{path}", status)
     return statuses
 
@@ -106,14 +105,14 @@ def _info(directory: str, name: str, statuses: Mapping[str, os.stat_result]) -> 
     if status is None or not stat.S_ISREG(status.st_mode) or not stat.S_ISDIR(statuses["info"].st_mode):
         raise Malformed(f"it has no file `info/{name}`", hint="ask for a newer build of it")
     if status.st_size > LARGEST:
-        raise Malformed(f"its `info/{name}` has more than {LARGEST >> 20} MiB", hint=_ADVICE)
+        raise Malformed(f"its `info/{name}` has more than {LARGEST >> 20} MiB", hint=ADVICE)
     return files.read(f"{directory}/info/{name}")
 
 
 def _check_name(index: Index, package: LockedCondaPackage) -> None:
     said = f"{index.name.lower()}-{index.version}-{index.build}"  # old packages have capital letters
     if said != f"{package.name.lower()}-{package.version}-{package.build}":
-        raise Malformed(f"it says of itself that it is `{printable(said)}`", hint=_ADVICE)
+        raise Malformed(f"it says of itself that it is `{printable(said)}`", hint=ADVICE)
 
 
 def _check_places(listed: Sequence[ListedPath], statuses: Mapping[str, os.stat_result]) -> None:
@@ -122,13 +121,11 @@ def _check_places(listed: Sequence[ListedPath], statuses: Mapping[str, os.stat_r
     for path, is_directory, _ in listed:
         shown = printable(path)
         if path.partition("/")[0] == "info":
-            raise Malformed(f"its file `{shown}` lies where a package describes itself", hint=_ADVICE)
+            raise Malformed(f"its file `{shown}` lies where a package describes itself", hint=ADVICE)
         above = os.path.dirname(path)
         while above and above not in checked:
             if above in statuses and not stat.S_ISDIR(statuses[above].st_mode):
-                raise Malformed(
-                    f"its file `{shown}` would lie outside of the package: it is below a link", hint=_ADVICE
-                )
+                raise Malformed(f"its file `{shown}` would lie outside of the package: it is below a link", hint=ADVICE)
             checked.add(above)
             above = os.path.dirname(above)
         status = statuses.get(path)

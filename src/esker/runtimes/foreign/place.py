@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from esker.settings import Settings
 
-__all__ = ["place"]
+__all__ = ["place", "word"]
 
 _LONGEST_NAME = 40
 
@@ -30,6 +30,11 @@ def place(project: str, runtime: str, settings: Settings) -> str:
 
         message = f"there is no place to keep what {runtime} says of `{project}`: HOME is not set"
         raise HostError(message, hint="set HOME or XDG_STATE_HOME")
-    name = "".join(char if char.isalnum() or char in "-_." else "_" for char in os.path.basename(project))
+    name = word(os.path.basename(project))
     digest = f"{crc32(os.fsencode(project)):08x}{len(os.fsencode(project)):x}"
     return os.path.realpath(f"{state}/projects/{runtime}-{name[:_LONGEST_NAME]}-{digest}")
+
+
+def word(text: str) -> str:
+    """Return a text as a part of a file's name: `_` stands for what may mean something to a program."""
+    return "".join(char if char.isalnum() or char in "-_." else "_" for char in text)

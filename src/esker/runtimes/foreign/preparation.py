@@ -10,7 +10,7 @@ from esker.activate import plan as plans
 from esker.activate.compose.exports import compose_exports
 from esker.declare import project_directory, trust
 from esker.declare.declaration import Declaration, EskerTable
-from esker.formats.manifest import Manifest
+from esker.formats.manifest import PLUGINS_SINCE, Manifest
 from esker.host import files, trees
 from esker.host.runtime_directory import directory_name
 from esker.progress import Silent, reporting
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["alone", "declaration_of", "declared_file", "prepare_stale", "toolchain_of"]
 
-_SCHEMA = "1.14.0"
 _MODE = "dev"
 
 
@@ -38,7 +37,7 @@ def declaration_of(project: str, runtime: str, settings: Settings) -> Declaratio
     return Declaration(
         project=project,
         name=os.path.basename(project) or "root",
-        manifest=Manifest(schema=_SCHEMA),
+        manifest=Manifest(schema=PLUGINS_SINCE),
         esker=EskerTable(runtime=cast("ToolName", runtime)),  # one that the registry has a tool for
         state=place(project, runtime, settings),
     )

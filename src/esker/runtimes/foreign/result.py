@@ -14,6 +14,7 @@ from esker.runtimes import registry
 from esker.runtimes.foreign import kept as keeping
 from esker.runtimes.foreign.choice import ToolChoice
 from esker.runtimes.foreign.kept import Kept
+from esker.runtimes.foreign.place import word
 from esker.runtimes.foreign.tool import Request
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _asked(
         raise NotFound(message, hint=f"install {own.program}, or name another declaration: --runtime")
     choice = own.choice(declaration, ToolChoice.of(settings.tool_choice))
     name_of_root = f"{name}-{choice.shell or 'default'}" if choice.text else name
-    root = f"{declaration.dot_flox}/run/{_word(name_of_root)}"
+    root = f"{declaration.dot_flox}/run/{word(name_of_root)}"
     request = Request(declaration, settings, choice, root, progress)
     inputs = own.inputs(request)
     trees = tuple(f"{tree}/" for tree in (declaration.project, *inputs.trees))
@@ -162,7 +163,3 @@ def result(
 
 def _variables(inputs: Inputs, settings: Settings) -> dict[str, str | None]:
     return {name: settings.caller.get(name) for name in inputs.variables}
-
-
-def _word(text: str) -> str:
-    return "".join(char if char.isalnum() or char in "-_." else "_" for char in text)

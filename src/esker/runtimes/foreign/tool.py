@@ -78,7 +78,10 @@ class Toolchain(NamedTuple):
 
 
 class Tool(Protocol):
-    """A tool that gives a project its toolchain."""
+    """A tool that gives a project its toolchain.
+
+    A class that says `Tool` is its base may leave `obstacles` and `learned` out if it can tell neither.
+    """
 
     name: str
     """The name of its runtime and of its table in `[plugins.esker]`."""
@@ -91,11 +94,13 @@ class Tool(Protocol):
     def inputs(self, request: Request) -> Inputs:
         """Return what the result depends on, without asking the tool itself."""
 
-    def obstacles(self, request: Request) -> Iterator[EskerError]:
+    def obstacles(self, request: Request) -> Iterator[EskerError]:  # noqa: ARG002 - for tools that can tell
         """Yield what keeps the tool from answering, as far as it shows without the project's code; changes nothing."""
+        yield from ()
 
-    def learned(self, request: Request, inputs: Inputs) -> tuple[str, ...]:
+    def learned(self, request: Request, inputs: Inputs) -> tuple[str, ...]:  # noqa: ARG002 - the same
         """Return further files whose content decides, which only the tool can name; it is asked before `toolchain`."""
+        return ()
 
     def toolchain(self, request: Request) -> Toolchain:
         """Ask the tool, and make the link `root` to its result.

@@ -20,16 +20,15 @@ from esker.activate.program_of_tool import program_of_tool
 from esker.errors import ActivationFailed, NotFound
 from esker.formats.urls import redact
 from esker.host import process
-from esker.runtimes.foreign.tool import Inputs, Toolchain
+from esker.runtimes.foreign.tool import Inputs, Tool, Toolchain
 from esker.runtimes.foreign.watched import directories_of, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from esker.declare.declaration import Declaration
-    from esker.errors import EskerError
     from esker.runtimes.foreign.choice import ToolChoice
-    from esker.runtimes.foreign.tool import Request, Tool
+    from esker.runtimes.foreign.tool import Request
 
 __all__ = ["TOOL"]
 
@@ -43,7 +42,7 @@ _WARNING = re.compile(r"^guix [a-z-]+: warning: (?P<text>.*)", re.MULTILINE)
 _LAST_LINES = 60
 
 
-class _Guix:
+class _Guix(Tool):
     """Guix as a tool that gives toolchains."""
 
     name = "guix"
@@ -69,14 +68,6 @@ class _Guix:
             _VARIABLES,
             remarks,
         )
-
-    def obstacles(self, request: Request) -> Iterator[EskerError]:  # noqa: ARG002 - a Tool's
-        """Yield nothing: whether Guix can answer shows only when it is asked."""
-        yield from ()
-
-    def learned(self, request: Request, inputs: Inputs) -> tuple[str, ...]:  # noqa: ARG002 - a Tool's
-        """Return nothing: Guix does not tell which files a manifest has read."""
-        return ()
 
     def toolchain(self, request: Request) -> Toolchain:
         """Ask Guix, keep its profile from being collected, and return what that sets."""

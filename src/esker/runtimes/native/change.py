@@ -15,10 +15,10 @@ import msgspec
 
 from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.declare import consent, notations, project_directory
-from esker.declare.load import environment_name, load
-from esker.errors import EskerError, GenerationActive, HostError, InvalidManifest, ServiceError, UsageError
+from esker.declare.load import environment_name, load, manifest_path
+from esker.errors import EskerError, GenerationActive, HostError, InvalidManifest, ServiceError
 from esker.formats.manifest import parse
-from esker.formats.tables.reader import Refusal
+from esker.formats.tables.reader import argument
 from esker.host import files, scratch, trees
 from esker.lock.changes import package_changes
 from esker.lock.compose import composed
@@ -50,20 +50,13 @@ __all__ = [
     "Renewed",
     "Texts",
     "change",
-    "change_manifest",
     "check_changeable",
     "delete",
-    "manifest_path",
     "rename",
 ]
 
 Effect = Literal["install", "write", "try"]
 """How far a change goes: to the installed environment, only to the files that people write, or nowhere."""
-
-
-def manifest_path(project: str) -> str:
-    """Return the path of a project's manifest."""
-    return f"{project}/.flox/env/manifest.toml"
 
 
 class Texts(NamedTuple):
@@ -111,24 +104,6 @@ def check_changeable(project: str, environ: Mapping[str, str]) -> None:
             "Cannot modify environments that are activated with a specific generation",
             hint=f"generation {number} is active here: leave it first (`exit`), or change it from another shell",
         )
-
-
-def change_manifest(
-    project: str,
-    text: str,
-    settings: Settings,
-    *,
-    before: str | None = None,
-    lock: bool = True,
-    progress: Progress,
-) -> bool:
-    """Make `text` the manifest of `project` as `change` does, and return whether it differs from the present one.
-
-    `before` is the manifest that `text` was made from, by default the present one. Without `lock` only the manifest is
-    written.
-    """
-    effect: Effect = "install" if lock else "write"
-    return change(project, Texts(text), settings, before=before, effect=effect, progress=progress).differs
 
 
 def change(
@@ -244,10 +219,8 @@ def rename(project: str, name: str) -> str:
     """
     path = f"{project}/.flox/env.json"
     old = environment_name(project)
-    try:
+    with argument():
         new = notations.name_of_environment(name)
-    except Refusal as refusal:
-        raise UsageError(refusal.message, hint=refusal.hint) from None
     with alone(project), files.refused("change", path):
         with open(path, encoding="utf-8") as file:
             pointer = json.load(file)

@@ -8,13 +8,15 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.declare import project_directory
+from esker.declare.compose_names import BASES
 from esker.declare.git_ignore import ignore
-from esker.declare.presets.containers import COMPOSE_FILES, compose_file, container_lines, secret_texts, with_container
+from esker.declare.presets.containers import compose_file, container_lines, secret_texts, with_container
 from esker.errors import HostError, InvalidFile, NotEditable, Problem
 from esker.host import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from esker.declare.presets.catalogue import Preset
 
@@ -42,8 +44,8 @@ class ComposeFile(NamedTuple):
 
         Raises HostError if it cannot be read, InvalidFile if it is no text, and NotEditable if it is a link.
         """
-        there = (name for name in COMPOSE_FILES if os.path.lexists(f"{project}/{name}"))
-        path = compose_file(manifest) or next(there, COMPOSE_FILES[0])
+        there = (name for name in BASES if os.path.lexists(f"{project}/{name}"))
+        path = compose_file(manifest) or next(there, BASES[0])
         text = _text(project, path)
         return cls(project, path, text, text)
 
@@ -66,13 +68,11 @@ class ComposeFile(NamedTuple):
             with files.staged(place, self.text.encode(), mode=0o644, directory=directory, like=like):
                 yield
             if like is None:
-                _give(name, directory, owner)
+                project_directory.give_file(name, directory, owner)
 
 
-@contextmanager
-def _opened(project: str, path: str) -> Iterator[int]:
-    with project_directory.opened_project(os.path.dirname(f"{project}/{path}")) as directory:
-        yield directory
+def _opened(project: str, path: str) -> AbstractContextManager[int]:
+    return project_directory.opened_project(os.path.dirname(f"{project}/{path}"))
 
 
 def _text(project: str, path: str) -> str:
@@ -91,20 +91,7 @@ def _text(project: str, path: str) -> str:
             content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
         raise HostError(f"cannot read `{place}`: it has more than 1 MiB", hint="add the service yourself")
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise InvalidFile(place, [Problem("the file is not UTF-8", line=line, hint="save it as UTF-8")]) from None
-
-
-def _give(name: str, directory: int, owner: os.stat_result) -> None:
-    """Give a file that root has made to the owner of the project."""
-    descriptor = os.open(name, _READ, dir_fd=directory)
-    try:
-        project_directory.give(descriptor, owner)
-    finally:
-        os.close(descriptor)
+    return files.decoded(content, place, InvalidFile)
 
 
 def missing_secrets(project: str, preset: Preset) -> list[str]:
@@ -127,7 +114,7 @@ def written_secrets(project: str, presets: Iterable[Preset]) -> Iterator[Sequenc
                 for name, text in _secrets(project, preset, directory).items():
                     files.write(f"{above}/{name}", text.encode(), mode=0o600, directory=directory)
                     written.append(name)
-                    _give(name, directory, os.stat(f"{project}/.flox"))
+                    project_directory.give_file(name, directory, os.stat(f"{project}/.flox"))
             if written:
                 _ignore_cache(project)
             yield [f"{above}/{name}" for name in written]

@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 from esker.declare.conda_edit import CONDA
 from esker.declare.edit import ORIGIN
+from esker.declare.layers import lock_of
 from esker.errors import IncludedPackage, InvalidLock
 from esker.formats import lockfile
 from esker.formats.conda.specs import package_of_spec
@@ -29,7 +30,7 @@ def including(project: str, names: Iterable[str]) -> dict[str, str]:
 
     A name is an install id, or a Python or conda package's, with or without its origin. The highest layer counts.
     """
-    path = f"{project}/.flox/env/manifest.lock"
+    path = lock_of(project)
     try:
         compose = lockfile.parse(files.read(path), path).compose if os.path.exists(path) else None
     except InvalidLock:

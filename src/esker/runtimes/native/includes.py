@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.declare import trust
 from esker.declare.edit import with_include
 from esker.declare.load import environment_name, load
-from esker.declare.vendor import checked_address, copied, fetched, included_as, is_as_fetched, name_of, origin_of
-from esker.formats.git_address import Address, is_local
+from esker.declare.vendor import copied, fetched, included_as, is_as_fetched, name_of, origin_of
+from esker.formats.git_address import Address, is_local, parse
 from esker.formats.manifest import IncludedDirectory
+from esker.formats.tables.reader import argument
 from esker.lock.compose import check_upgradable
 from esker.runtimes.native.change import Renewed, Texts, change
 
@@ -55,7 +56,8 @@ def add(
     A path is relative to `cwd`. What was added before is replaced. If anything fails, nothing is changed.
     """
     trust.check(project, settings)
-    address = checked_address(text)
+    with argument():
+        address = parse(text)
     if is_local(address.repository) and not os.path.isabs(address.repository):
         path = os.path.relpath(os.path.join(cwd, address.repository), project)
         address = address._replace(repository=path if path.startswith(".") else f"./{path}")

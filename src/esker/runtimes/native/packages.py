@@ -25,12 +25,13 @@ from esker.declare.edit import (
     without_packages,
 )
 from esker.declare.edited import Edit, missing_packages, present_packages
+from esker.declare.layers import lock_of
 from esker.declare.load import load
 from esker.declare.project_file import MAIN, Place, places, with_packages, without_empty_group
 from esker.declare.project_file import without_packages as without_project_packages
 from esker.errors import NotFound, UsageError
 from esker.formats import lockfile
-from esker.formats.tables.reader import Refusal, near
+from esker.formats.tables.reader import argument, near
 from esker.formats.untrusted import toml_table
 from esker.host import files
 from esker.lock.lock_files import read_lock
@@ -224,7 +225,7 @@ def _new_name(place: Place, lists: Iterable[Place]) -> str | None:
 
 def locked_outputs(project: str) -> tuple[LockedOutputs, ...] | None:
     """Return the locked packages of [install] with their outputs, which a migration needs; None without a lock."""
-    path = f"{project}/.flox/env/manifest.lock"
+    path = lock_of(project)
     if not os.path.exists(path):
         return None
     return tuple(each for each in lockfile.parse(files.read(path), path).packages if not hasattr(each, "store_path"))
@@ -251,10 +252,8 @@ def _name(text: str) -> str:
 
 
 def _checked(text: str) -> str:
-    try:
+    with argument():
         requirement = notations.requirement(text)
-    except Refusal as refusal:
-        raise UsageError(refusal.message, hint=refusal.hint) from None
     if Requirement(requirement).url is not None:
         raise UsageError(
             f"`{text}` names an address, so that no index vouches for its hash",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
+from esker.declare.load import manifest_path
 from esker.declare.presets.addition import services_of, variables_of, with_preset
 from esker.declare.presets.containers import check_tables
 from esker.declare.validate import read_text
-from esker.runtimes.native.change import Texts, change, manifest_path
+from esker.runtimes.native.change import Texts, change
 from esker.runtimes.native.containers import ComposeFile, missing_secrets, written_secrets
 from esker.runtimes.native.packages import locked_outputs
 

@@ -72,8 +72,4 @@ def hand_over(dot_flox: str) -> None:
     for path in (*made, "env/manifest.lock", "pylock.toml"):
         *above, name = path.split("/")
         with suppress(OSError), project_directory.opened(dot_flox, *above) as directory:
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
-            try:
-                project_directory.give(descriptor, os.fstat(directory))
-            finally:
-                os.close(descriptor)
+            project_directory.give_file(name, directory)

@@ -7,7 +7,6 @@ with another index. So what `[package.metadata]` of uv.lock has recorded is comp
 from __future__ import annotations
 
 import os
-from tomllib import TOMLDecodeError
 from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -16,8 +15,8 @@ from packaging.utils import canonicalize_name
 
 from esker.errors import ActivationFailed, InvalidFile, InvalidLock, Problem
 from esker.formats import uv_lock
-from esker.formats.syntax import syntax_problem
-from esker.formats.untrusted import LARGEST_MANIFEST, toml_table
+from esker.formats.syntax import read_toml
+from esker.formats.untrusted import LARGEST_MANIFEST
 from esker.host import files
 from esker.host.uv import uv_command
 from esker.runtimes.venv.requirements import PROJECT_FILES
@@ -163,9 +162,4 @@ def _read(path: str) -> tuple[dict[str, Any], str]:
     if not os.path.exists(path):
         return {}, ""
     text = files.read_text(path, InvalidFile, limit=LARGEST_MANIFEST)
-    try:
-        return toml_table(text), text
-    except TOMLDecodeError as error:
-        raise InvalidFile(path, [syntax_problem(str(error), text)]) from error
-    except ValueError as error:
-        raise InvalidFile(path, [Problem(str(error))]) from error
+    return read_toml(text, path), text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CACHE", "CONDA", "ENVIRONMENT", "INTERPRETER", "PROJECT", "PYTHON", "RUNTIME", "between"]
+__all__ = ["CACHE", "CONDA", "ENVIRONMENT", "INTERPRETER", "PYTHON", "RUNTIME", "between"]
 
 CONDA = "/opt/esker/conda"
 """The prefix of the conda packages."""
@@ -12,8 +12,6 @@ INTERPRETER = "/opt/esker/interpreter"
 """An interpreter that uv knows, unless one comes from elsewhere."""
 ENVIRONMENT = "/opt/esker/env"
 """`FLOX_ENV`: links that join the two."""
-PROJECT = "/opt/esker/project"
-"""The wheels that are built of the project's own code."""
 CACHE = "/var/cache/esker"
 """`FLOX_ENV_CACHE`."""
 RUNTIME = "/run/esker"

@@ -16,13 +16,11 @@ from esker.host import files
 from esker.host.scratch import scratch
 from esker.lock.build_requirements import locked_build
 from esker.lock.own_project import own_project
-from esker.lock.pyproject import read_pyproject
-from esker.lock.source_trees import SourceTree, source_places
-from esker.lock.uv_settings import UvSettings
+from esker.lock.source_trees import SourceTree
 from esker.realise.artifacts import selected_artifacts
 from esker.realise.profile import OWN_COMMANDS
 from esker.realise.programs import programs
-from esker.realise.source_builds import locked_sources
+from esker.realise.source_builds import trusted_sources
 from esker.realise.wheels import installed_wheels
 from esker.ship.content.components import Component, wheel_components
 from esker.ship.content.places import PYTHON
@@ -43,7 +41,6 @@ __all__ = ["PythonPackages", "python_packages"]
 
 _OLDEST_LIBRARY = (2, 17)
 """The C library that manylinux2014 stands for, which every image has at least."""
-_TAGGED = {"x86_64": "x86_64", "aarch64": "aarch64"}
 _UV_PLATFORM = "{}-manylinux_2_40"
 """What uv calls a platform that has all wheels that we may have chosen: it gets one hash for each."""
 
@@ -76,11 +73,7 @@ def python_packages(
     table = declaration.esker.python
     assert table is not None
     assert lock.python is not None
-    project = read_pyproject(declaration)
-    uv = project.uv if project else UvSettings()
-    sources = locked_sources(lock.python, uv)
-    if any(not source.is_wheel for source in sources.values()):
-        trust.check_contents(declaration.project, settings, source_places(sources.values()))
+    uv, sources = trusted_sources(declaration, lock.python, settings)
     machine = system.partition("-")[0]
     target = _target(compiler, system, python)
     version = library.version if library else _OLDEST_LIBRARY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from esker.ship.base.facts import TIME_ZONES
 from esker.ship.content.accounts import group_file, passwd_file
 from esker.ship.content.nix_environment import program
 from esker.ship.content.places import CACHE, CONDA, PYTHON, RUNTIME, between
@@ -23,7 +24,6 @@ __all__ = ["CERTIFICATES", "certificates", "usual_files"]
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 """Where most programs look for certificate authorities."""
-_TIME_ZONES = "/usr/share/zoneinfo"
 _NSSWITCH = b"passwd: files\ngroup: files\nhosts: files dns\n"
 _SHELLS = ("bin/bash", "bin/dash", "bin/busybox")
 _TEMPORARY = 0o1777
@@ -70,7 +70,7 @@ def usual_files(
         "/bin/sh": _shell(conda) or program(nix, "sh") or program(nix, "bash"),
         "/usr/bin/env": env or program(nix, "env"),
         CERTIFICATES: certificates(conda, packages),
-        _TIME_ZONES: _time_zones(conda, packages),
+        TIME_ZONES: _time_zones(conda, packages),
     }
     entries: list[Entry] = [SymbolicLink(place, between(place, target)) for place, target in leading.items() if target]
     entries += [SymbolicLink(place, target) for place, target in (library.links if library else {}).items()]

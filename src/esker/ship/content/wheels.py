@@ -40,13 +40,6 @@ class WheelContent(NamedTuple):
     files: tuple[tuple[str, ...], ...]
     """What each wheel puts into the environment, by its path there; of one path, the last wheel's is taken."""
 
-    def owner(self, path: str) -> str | None:
-        """Return where on this machine the file at a path of the environment lies, or None if no wheel has it."""
-        for wheel, files in zip(self.wheels, self.files, strict=True):
-            if path in files:
-                return f"{wheel.path}/{path}"
-        return None
-
     def units(self) -> tuple[Unit, ...]:
         """Return the wheels as units."""
         units = []

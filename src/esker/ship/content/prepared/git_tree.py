@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -38,7 +37,6 @@ __all__ = ["git_tree"]
 _RECIPE = 1
 """Increase it whenever the same commit would give other files."""
 _KIND = "git"
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MODES = {"100644": 0o644, "100664": 0o644, "100755": 0o755}
 _LINK, _SUBMODULE = "120000", "160000"
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
@@ -55,7 +53,7 @@ def git_tree(making: Making, table: PreparedTable) -> Source:
     tree = _Tree(making, table)
     name = redact_repository(table.address)
     before = making.pin(_KIND, name)
-    stated = table.rev if table.rev and _COMMIT.fullmatch(table.rev) else None
+    stated = table.rev if table.rev and git_address.COMMIT.fullmatch(table.rev) else None
     commit = before.hash if before else stated
     if before is None or not isinstance(before.size, int) or (stated and stated != commit):
         making.require_pin(f"`{name}`")
@@ -68,7 +66,7 @@ def git_tree(making: Making, table: PreparedTable) -> Source:
             size=size_of(tree_files(path)),
         )
     pinned = before.hash
-    if not _COMMIT.fullmatch(pinned):
+    if not git_address.COMMIT.fullmatch(pinned):
         message = f"`{printable(pinned)}` in .flox/image.lock is not the commit of `{name}`"
         raise ImageError(message, hint="esker image build --upgrade")
     return Source(
@@ -137,7 +135,7 @@ class _Tree:
             last = next((line for line in told if line.startswith("fatal:")), None) or (told or ["it is not there"])[-1]
             hint = "check the address, the revision, and your access to the repository"
             what = f"`{revision or 'HEAD'}`"
-            if revision is not None and _COMMIT.fullmatch(revision) and revision != self._table.rev:
+            if revision is not None and git_address.COMMIT.fullmatch(revision) and revision != self._table.rev:
                 what += f", to which .flox/image.lock pins `{self._table.rev or 'HEAD'}`,"
                 hint = (
                     "check your access to the repository; if the commit was replaced there, take what the repository "

@@ -1,4 +1,4 @@
-"""The `flox` that is Esker: what is written, what is left alone, and how it is told from another `flox`."""
+"""Start scripts, by the `flox` that is Esker: what is written, what is left alone, and how it is told from others."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from esker.activate.flox.shim import is_own_shim, write_shim
 from esker.errors import EskerError
+from esker.host import start_script
 
 _SOURCE = os.path.dirname(os.path.dirname(sys.modules["esker"].__file__))
 
 
 def _written(directory, interpreter=sys.executable):
-    return write_shim(str(directory), interpreter=str(interpreter), source=_SOURCE)
+    return start_script.write(str(directory), "flox", entry="flox", interpreter=str(interpreter), source=_SOURCE)
 
 
 def _version(path, **variables):
@@ -27,11 +27,11 @@ def test_it_is_known_by_its_contents_through_links(tmp_path):
     """A link to the shim and a copy of it are recognised wherever they are; another program is not."""
     path = _written(tmp_path / "bin")
     (tmp_path / "link").symlink_to(path)
-    assert is_own_shim(path)
-    assert is_own_shim(str(tmp_path / "link"))
-    assert not is_own_shim(sys.executable)
-    assert not is_own_shim(str(tmp_path / "bin"))
-    assert not is_own_shim(str(tmp_path / "absent"))
+    assert start_script.is_own(path, "flox")
+    assert start_script.is_own(str(tmp_path / "link"), "flox")
+    assert not start_script.is_own(sys.executable, "flox")
+    assert not start_script.is_own(str(tmp_path / "bin"), "flox")
+    assert not start_script.is_own(str(tmp_path / "absent"), "flox")
 
 
 def test_one_of_its_own_is_written_again_and_another_is_left_alone(tmp_path):
