@@ -38,6 +38,8 @@ class File(NamedTuple):
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
+    sha256: str = ""
+    """Of the content, in hexadecimal, if the unit's key was made of it: another content is refused."""
 
 
 class SymbolicLink(NamedTuple):
