@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import zlib
+from threading import Event
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from esker.errors import HostError, ImageError
 from esker.formats.oci.config import parse
 from esker.formats.oci.documents import LAYER, Descriptor, canonical, document
 from esker.formats.oci.reference import Reference
+from esker.ship.image import building
 from esker.ship.image.codec import CODECS, codec
 from esker.ship.image.comparison import contents, difference
 from esker.ship.image.image import Base
@@ -276,3 +278,24 @@ def test_a_base_of_too_many_layers(tmp_path):
     """An image of 70 layers has no room above it; the error says so, and not that too many were declared."""
     with pytest.raises(ImageError, match="the base has 67 layers, and an image has at most 70"):
         image(builder(tmp_path), base=based("1", 67))
+
+
+def test_an_interruption_ends_the_layers_that_are_being_made(tmp_path, monkeypatch):
+    """Nobody waits for a large one, and nothing of it stays."""
+    begun, whole = Event(), Event()
+
+    def endless(entries):
+        if entries[-1].path == "/opt/interrupted":
+            assert begun.wait(60)
+            raise KeyboardInterrupt
+        for _ in range(1_000_000):
+            begun.set()
+            yield b"x"
+        whole.set()
+
+    monkeypatch.setattr(building, "archive", endless)
+    large = unit("large", File("/opt/interrupted", b""), size=9 << 20)
+    with pytest.raises(KeyboardInterrupt):
+        image(builder(tmp_path, "none"), [large, unit("endless", File("/opt/endless", b""))])
+    assert not whole.is_set()
+    assert os.listdir(tmp_path / "sha256") == []

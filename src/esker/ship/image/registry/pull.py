@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from esker.errors import ImageError, RegistryError, UsageError
@@ -64,14 +63,7 @@ class _Remote:
 
 def fetch_layers(repository: Repository, blobs: Blobs, layers: Sequence[Descriptor]) -> None:
     """Put layers into a directory of blobs, some at a time, each checked; raises ImageError."""
-    with ThreadPoolExecutor(_TOGETHER, thread_name_prefix="esker-registry") as pool:
-        futures = [pool.submit(_fetch, repository, each, blobs) for each in layers]
-        try:
-            for future in futures:
-                future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+    repository.registry.together(lambda layer: _fetch(repository, layer, blobs), layers, at_once=_TOGETHER)
 
 
 def _fetch(repository: Repository, layer: Descriptor, blobs: Blobs) -> None:
