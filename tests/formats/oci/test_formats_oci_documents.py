@@ -66,6 +66,7 @@ LAYER_OF = GOOD["layers"][0]
         ({**GOOD, "config": {**LAYER_OF, "digest": f"sha256:{'0' * 64}\n"}}, "config.digest"),
         ({**GOOD, "config": {**LAYER_OF, "digest": f"sha256:../../{'0' * 58}"}}, "config.digest"),
         ({**GOOD, "layers": [{**LAYER_OF, "size": -1}]}, r"layers\[0\].size"),
+        ({**GOOD, "layers": [{**LAYER_OF, "size": 10**400}]}, r"layers\[0\].size"),
         ({**GOOD, "layers": [{**LAYER_OF, "urls": ["https://files.example/x"]}]}, "lies elsewhere"),
     ],
 )

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from esker.errors import AlreadyExists, CorruptedBlob, EskerError, ImageError, Malformed, NotFound
+from esker.formats.oci import tar
 from esker.formats.oci.configuration import Configuration
 from esker.formats.oci.documents import CONFIG, INDEX, LAYER, MANIFEST, describe, index, manifest
 from esker.formats.oci.reference import parse
+from esker.host import files
 from esker.ship.image.comparison import contents, difference
 from esker.ship.image.layout import write_archive, write_layout
 from esker.ship.image.stored import ArchiveSource, LayoutSource, stored_images
@@ -343,3 +345,52 @@ def test_a_difference_of_what_engines_are_asked(tmp_path):
         ("Labels l", "1", None),
         ("User", None, "5"),
     ]
+
+
+def header(kind, size):
+    """Return a header that claims a size, with the right sum."""
+    made = bytearray(tar.header(kind, "a"))
+    made[124:136] = size
+    made[148:156] = b" " * 8
+    made[148:156] = b"%06o\0 " % sum(made)
+    return bytes(made)
+
+
+@pytest.mark.parametrize("kind", [tar.FILE, b"x", b"L"], ids=["file", "extended", "name"])
+@pytest.mark.parametrize(
+    "size",
+    [b"\x80" + b"\x7f" * 11, b"\x80" + b"\0" * 6 + b"\x10" + b"\0" * 4, b"\xff" * 10 + b"\xfe\0", b"77777777777\0"],
+    ids=["too large for a file", "64 GiB", "negative", "8 GiB"],
+)
+def test_an_archive_that_claims_too_much_is_refused(tmp_path, kind, size):
+    """Before so much memory is taken, and without an end that never comes."""
+    (tmp_path / "x.tar").write_bytes(header(kind, size) + bytes(4096))
+    with pytest.raises(Malformed, match=r"x\.tar` is no archive of an image") as caught:
+        ArchiveSource(str(tmp_path / "x.tar"))
+    assert "not compressed" in caught.value.hint
+
+
+def test_an_archive_of_too_many_files_is_refused(tmp_path, monkeypatch):
+    """Each is kept in memory."""
+    monkeypatch.setattr("esker.ship.image.stored._MOST_MEMBERS", 3)
+    (tmp_path / "x.tar").write_bytes(tar.header(tar.FILE, "a") * 4 + tar.END)
+    with pytest.raises(Malformed, match="it has more than 3 members"):
+        ArchiveSource(str(tmp_path / "x.tar"))
+
+
+def test_a_blob_that_cannot_be_read_is_not_said_to_be_damaged(tmp_path, monkeypatch):
+    """Nobody knows if it is; the advice for damaged blobs is to delete them."""
+    made = builder(tmp_path / "blobs")
+    its = image(made)
+    source = layout(tmp_path, [its], made)
+    pieces = source.pieces
+
+    def refused(descriptor):
+        if descriptor == its.layers[0].descriptor:
+            with files.refused("read", "the blob", ImageError):
+                raise PermissionError(errno.EACCES, "Permission denied")
+        return pieces(descriptor)
+
+    monkeypatch.setattr(source, "pieces", refused)
+    with pytest.raises(ImageError, match="cannot read `the blob`: permission denied"):
+        verify(source)

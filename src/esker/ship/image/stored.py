@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import tarfile
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from esker.errors import ImageError, Malformed, NotFound, RegistryError
@@ -21,6 +21,7 @@ from esker.formats.oci.documents import (
     digest_of,
     document,
 )
+from esker.formats.oci.tar_reader import FILE, TarReader
 from esker.host import files
 from esker.ship.image.blobs import Blobs, check
 from esker.ship.image.layout import REFERENCE
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 __all__ = ["ArchiveSource", "LayoutSource", "RegistrySource", "Source", "StoredImage", "read_document", "stored_images"]
 
 _CHUNK = 1 << 20
+_AHEAD = 1 << 13
+"""Bytes that are read at a time where an archive is searched for its files."""
+_MOST_MEMBERS = 100_000
+_NO_ARCHIVE = (
+    "name an archive of an OCI layout that is not compressed, as `docker save` and `esker containerize` write it"
+)
 _DEEPEST = 3
 """How many indexes may lie in each other."""
 _DOCUMENTS = {MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX}
@@ -91,16 +98,10 @@ class ArchiveSource:
         self.name = f"{path}:{tag}" if tag else path
         self._path = path
         self._tag = tag
-        with files.refused("read", path, ImageError):
-            try:
-                with tarfile.open(path, "r:") as archive:
-                    self._members = {
-                        member.name.removeprefix("./"): (member.offset_data, member.size)
-                        for member in archive
-                        if member.isreg()
-                    }
-            except tarfile.TarError as error:
-                raise Malformed(f"`{path}` is no archive of an image: {error}") from error
+        try:
+            self._members = _places(path)
+        except Malformed as error:
+            raise Malformed(f"`{path}` is no archive of an image: {error.message}", hint=_NO_ARCHIVE) from error
 
     def top(self) -> tuple[Descriptor, ...]:
         """Return what `index.json` names."""
@@ -133,13 +134,16 @@ class RegistrySource:
         self.name = f"{self.place}{'@' if ':' in label else ':'}{label}"
         self.repository = repository
         self._label = label
+        self._top: Descriptor | None = None
 
     def top(self) -> tuple[Descriptor, ...]:
-        """Return what the registry has under the tag or digest."""
-        answer = self.repository.manifest(self._label)
-        if answer is None:
-            raise RegistryError(f"there is no image `{self.name}`", hint="check the name and the tag", status=404)
-        return (answer[0],)
+        """Return what the registry has under the tag or digest, each time what it had the first time."""
+        if self._top is None:
+            answer = self.repository.manifest(self._label)
+            if answer is None:
+                raise RegistryError(f"there is no image `{self.name}`", hint="check the name and the tag", status=404)
+            self._top = answer[0]
+        return (self._top,)
 
     def pieces(self, descriptor: Descriptor) -> Iterator[bytes]:
         """Yield the content of a blob, a manifest or an index."""
@@ -153,7 +157,7 @@ class RegistrySource:
 
     def _fetched(self, descriptor: Descriptor) -> Iterator[bytes]:
         """Yield a blob once it is here: if the connection breaks meanwhile, it is fetched again."""
-        with tempfile.TemporaryFile() as file:
+        with files.refused("write", tempfile.gettempdir(), ImageError), tempfile.TemporaryFile() as file:
 
             def take(data: bytes) -> None:
                 if file.tell() + len(data) > descriptor.size + _CHUNK:
@@ -168,6 +172,22 @@ class RegistrySource:
             file.seek(0)
             while data := file.read(_CHUNK):
                 yield data
+
+
+def _places(path: str) -> dict[str, tuple[int, int]]:
+    """Return where the contents of an archive's files begin, and their sizes; raises ImageError and Malformed."""
+    places: dict[str, tuple[int, int]] = {}
+    with files.refused("read", path, ImageError), open(path, "rb", opener=files.plain, buffering=0) as file:
+        reader = TarReader(iter(partial(file.read, _AHEAD), b""), skip=lambda size: file.seek(size, os.SEEK_CUR))
+        whole = os.fstat(file.fileno()).st_size
+        for member in reader:
+            if reader.position + member.size > whole:
+                raise Malformed("it ends too early")
+            if member.number >= _MOST_MEMBERS:
+                raise Malformed(f"it has more than {_MOST_MEMBERS} members")
+            if member.kind == FILE:
+                places[member.path.removeprefix("./")] = reader.position, member.size
+    return places
 
 
 def _top(data: bytes, name: str, tag: str) -> tuple[Descriptor, ...]:
