@@ -36,7 +36,7 @@ from esker.ship.content.on_base import (
     settled,
 )
 from esker.ship.content.own_variables import base_of_image, own_variables, removed, variables_of, with_services
-from esker.ship.content.places import CONDA, ENVIRONMENT
+from esker.ship.content.places import CONDA, ENVIRONMENT, above
 from esker.ship.content.prepared.prepared import prepared_content
 from esker.ship.content.programs import programs_of
 from esker.ship.content.project_files import project_files
@@ -44,7 +44,7 @@ from esker.ship.content.python_packages import python_packages
 from esker.ship.content.services import CATEGORY, RUN, image_ports, service_units
 from esker.ship.content.started import missing_programs
 from esker.ship.content.system_libraries import system_libraries
-from esker.ship.content.usual_files import usual_files
+from esker.ship.content.usual_files import beside_files, usual_files
 from esker.ship.image.unit import APPLICATION, CONFIGURATION
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def contents(making: Making, system: str) -> Contents:
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
     entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda), hook_parts(making.nix))
     usual = usual_files(container, library, conda, packages, making.nix, {*table.prepare, *_all_above(files)})
+    usual = beside_files(usual, files.entries)
     usual += [] if base else system_libraries(conda, library, programs)
     prepared = prepared_content(making, system, container.user, [*usual, *files.entries])
     has_shell = any(each.path == SHELL for each in usual) or (base is not None and base.facts.is_there(SHELL))
@@ -177,7 +178,9 @@ def _usual_above(
     """Return the usual files as they are above a base, with its directories in which something is prepared."""
     if base is None:
         return usual
-    kept = {entry.path: entry for entry in directories_above(making.table.prepare, base, "prepare")}
+    prepare = making.table.prepare
+    places = [*prepare, *(link for table in prepare.values() for link in table.links)]
+    kept = {entry.path: entry for entry in directories_above(places, base, "prepare")}
     return [*({**kept, **{entry.path: entry for entry in above_base(usual, container, base)}}.values())]
 
 
@@ -333,13 +336,7 @@ def _asking(conda: CondaContent | None) -> list[str]:
 
 
 def _all_above(files: ProjectFiles) -> set[str]:
-    return {above for entry in files.entries for above in _above(entry.path)}
-
-
-def _above(path: str) -> Iterator[str]:
-    while path and path != "/":
-        path = path.rpartition("/")[0]
-        yield path
+    return {directory for entry in files.entries for directory in above(entry.path)}
 
 
 def _bash(making: Making, conda: CondaContent | None, base: PulledBase | None) -> str | None:

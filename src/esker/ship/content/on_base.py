@@ -101,9 +101,9 @@ def above_base(entries: Iterable[Entry], container: ContainerSettings, base: Pul
     found: list[Entry] = []
     for entry in entries:
         if entry.path == _PASSWD:
-            found += _changed(entry.path, accounts.passwd(container.user), facts.passwd)
+            found += _changed(facts.place(_PASSWD), accounts.passwd(container.user), facts.passwd)
         elif entry.path == _GROUP:
-            found += _changed(entry.path, accounts.group(container.user), facts.group)
+            found += _changed(facts.place(_GROUP), accounts.group(container.user), facts.group)
         elif isinstance(entry, SymbolicLink) and entry.path in {"/lib", "/lib64", "/usr/lib", "/usr/lib64"}:
             found.append(_library_link(entry, base))
         elif not _has(facts, entry, container.user):
