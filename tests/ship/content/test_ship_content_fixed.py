@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from esker.errors import ImageError
+from esker.formats.oci.layer_names import APPLICATION
 from esker.ship.content.fixed import fixed_unit
 from esker.ship.image.archive import archive
 from esker.ship.image.tree import tree
-from esker.ship.image.unit import APPLICATION, Directory, File
+from esker.ship.image.unit import Directory, File
 from tests.support.images import builder, image
 
 

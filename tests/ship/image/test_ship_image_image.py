@@ -18,13 +18,14 @@ import pytest
 from esker.errors import HostError, ImageError
 from esker.formats.oci.config import parse
 from esker.formats.oci.documents import LAYER, Descriptor, canonical, document
+from esker.formats.oci.layer_names import APPLICATION
 from esker.formats.oci.reference import Reference
 from esker.ship.image import building
 from esker.ship.image.codec import CODECS, codec
 from esker.ship.image.comparison import contents, difference
 from esker.ship.image.image import Base
 from esker.ship.image.stored import StoredImage
-from esker.ship.image.unit import APPLICATION, File
+from esker.ship.image.unit import File
 from tests.support.images import AMD64, ARM64, builder, image, tree_unit, unit, units
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import ImageError
 from esker.formats.conda.subdirs import NOARCH, SUBDIRS
 from esker.formats.counted import counted
+from esker.formats.oci.layer_names import APPLICATION, CONFIGURATION, ESKER
 from esker.formats.tables.reader import near
 from esker.lock.conda.client import network
 from esker.realise.conda.packages import unpacked_packages
@@ -41,11 +42,10 @@ from esker.ship.content.prepared.prepared import prepared_content
 from esker.ship.content.programs import programs_of
 from esker.ship.content.project_files import project_files
 from esker.ship.content.python_packages import python_packages
-from esker.ship.content.services import CATEGORY, RUN, image_ports, service_units
+from esker.ship.content.services import RUN, image_ports, service_units
 from esker.ship.content.started import missing_programs
 from esker.ship.content.system_libraries import system_libraries
 from esker.ship.content.usual_files import beside_files, usual_files
-from esker.ship.image.unit import APPLICATION, CONFIGURATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -244,7 +244,7 @@ def _service_units(
 
 def layer_names(table: ImageTable) -> tuple[str, ...]:
     """Return the names of the layers that are asked for, the lowest first."""
-    return (*(layer.name for layer in table.layers), *((CATEGORY,) if table.services else ()))
+    return (*(layer.name for layer in table.layers), *((ESKER,) if table.services else ()))
 
 
 def _refuse_install(making: Making, system: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.formats.oci.documents import BASE_DIGEST, BASE_NAME
+from esker.formats.oci.layer_names import base_layer
 from esker.formats.oci.steps import UnitLine, layer_name, unit_lines
 from esker.formats.printable import printable
 
@@ -92,10 +93,10 @@ class Difference(NamedTuple):
 
 def contents(image: StoredImage) -> tuple[LayerContent, ...]:
     """Return the layers of an image; one that Esker has not made is called by its place: `layer 3`, or `base 3`."""
-    word = "base" if BASE_DIGEST in image.manifest.annotations else "layer"
+    name = base_layer if BASE_DIGEST in image.manifest.annotations else "layer {}".format
     return tuple(
         LayerContent(
-            layer_name(step) or f"{word} {number}",
+            layer_name(step) or name(number),
             layer.digest,
             diff_id,
             layer.size,

@@ -19,6 +19,7 @@ from esker.formats.image_lock import LockedLayer
 from esker.formats.oci import config as config_document
 from esker.formats.oci import tar
 from esker.formats.oci.documents import BASE_DIGEST, BASE_NAME, CONFIG, MANIFEST, Descriptor, describe, manifest
+from esker.formats.oci.layer_names import base_layer
 from esker.formats.oci.steps import UnitLine, step
 from esker.ship.image.building import MadeLayer, make_layers
 from esker.ship.image.planning import MOST_LAYERS, PlannedLayer, plan
@@ -139,7 +140,7 @@ class Builder:
         own = [Layer(each.name, *self._described(each), planned=each) for each in planned]
         layers = [
             *(
-                Layer(f"base {number + 1}", each, base.config.diff_ids[number])
+                Layer(base_layer(number + 1), each, base.config.diff_ids[number])
                 for number, each in enumerate(of_base)
                 if base
             ),
