@@ -22,7 +22,10 @@ from esker.formats.untrusted import LARGEST, json_value
 __all__ = ["NAME", "ImageLock", "LockedInput", "LockedLayer", "parse", "render"]
 
 NAME = "image.lock"
-_MEND = "remove the file; the next build of the image writes it again"
+_MEND = (
+    "put it back as git has it; or remove it: the next build of the image writes it again, and looks up anew what "
+    "comes from addresses"
+)
 
 Key = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 

@@ -333,6 +333,22 @@ def test_a_difference_has_its_reason(tmp_path):
     assert reasons("i", large)["conda/small"] == "its packages were in `small packages`"
 
 
+def test_images_that_are_not_the_same_differ_in_something(tmp_path):
+    """Also if only the order of their layers or their time is another one: `diff` says why digests are not equal."""
+    its_units = [unit(name, File(f"/opt/{name}", name.encode()), category=name) for name in ("low", "high")]
+
+    def stored_as(name, explicit, created):
+        made = builder(tmp_path / "blobs", created=created)
+        its = made.image(its_units, Configuration(), AMD64, explicit=explicit)
+        return stored_images(layout(tmp_path / name, [its], made))[0]
+
+    first = stored_as("a", ("low", "high"), 1)
+    moved = difference(first, stored_as("b", ("high", "low"), 1))
+    assert (moved.layers, moved.settings) == ((), (("order", "low, high", "high, low"),))
+    later = difference(first, stored_as("c", ("low", "high"), 2))
+    assert (later.layers, later.settings) == ((), (("created", "1970-01-01T00:00:01Z", "1970-01-01T00:00:02Z"),))
+
+
 def test_a_difference_of_what_engines_are_asked(tmp_path):
     """Each variable and label by its own name."""
     first = stored(tmp_path, "a", units(), Configuration(env={"A": "1", "B": "1"}, cmd=("x",), labels={"l": "1"}))

@@ -46,6 +46,10 @@ _LEAST_OWN = 4
 """How many layers of its own an image may need: packages, a category, configuration and application."""
 
 
+_WRITE_AGAIN = 'write `"layers": []` into .flox/image.lock; the next build of the image fills it again'
+"""Not to remove the file: it pins what comes from addresses, too."""
+
+
 class Base(NamedTuple):
     """An image that another one begins with."""
 
@@ -202,12 +206,12 @@ class Builder:
                 raise ImageError(
                     f"the layer `{names[key]}` is {result.digest}, but its size or its `diff-id` in .flox/image.lock "
                     "is that of something else",
-                    hint="remove .flox/image.lock; the next build of the image writes it again",
+                    hint=_WRITE_AGAIN,
                 )
             if before != result:
                 raise ImageError(
                     f"the layer `{names[key]}` has come out as {result.digest}, and is locked as {before.digest}",
-                    hint="its files are not what they were; if that is meant, remove .flox/image.lock",
+                    hint=f"its files are not what they were; if that is meant, {_WRITE_AGAIN}",
                 )
 
 
@@ -221,7 +225,7 @@ def _require_own_blobs(layers: Iterable[Layer]) -> None:
         if name != layer.name:
             raise ImageError(
                 f"the layers `{name}` and `{layer.name}` are locked as the same blob, {layer.descriptor.digest}",
-                hint="remove .flox/image.lock; the next build of the image writes it again",
+                hint=_WRITE_AGAIN,
             )
 
 
