@@ -115,6 +115,16 @@ def test_an_archive(locked, esker, tmp_path):
             assert layer.extractfile("app/app/main").read() == b"main\n"
 
 
+def test_an_archive_that_another_container_writes(locked, esker, tmp_path):
+    """Its process may have our number: what it has written so far is neither in our way nor removed."""
+    locked()
+    other = tmp_path / f"app.tar.{os.getpid()}.tmp"
+    other.write_text("half")
+    assert esker("containerize", "-f", tmp_path / "app.tar").status == 0
+    assert other.read_text() == "half"
+    assert sorted(each.name for each in tmp_path.glob("app.tar*")) == ["app.tar", other.name]
+
+
 def test_the_standard_output(locked, esker, tmp_path):
     """`-f -` writes the same archive to stdout, and nothing else; a second file is the same too."""
     locked()

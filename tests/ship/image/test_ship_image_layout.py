@@ -76,6 +76,24 @@ def test_a_layout_keeps_its_other_tags(tmp_path):
     assert caught.value.hint == "the tags are 1, 2"
 
 
+def test_two_tags_that_are_written_at_the_same_time(tmp_path, monkeypatch):
+    """The layout has both, although each began before the other was there."""
+    made = builder(tmp_path / "blobs")
+    first, second = image(made), image(made, units("new"))
+    link = os.link
+
+    def slow(*paths):
+        monkeypatch.setattr(os, "link", link)
+        layout(tmp_path, [second], made, parse("app:2"))
+        link(*paths)
+
+    monkeypatch.setattr(os, "link", slow)
+    layout(tmp_path, [first], made, parse("app:1"))
+    for its, tag in ((first, "1"), (second, "2")):
+        (stored,) = stored_images(LayoutSource(str(tmp_path / "layout"), tag))
+        assert stored.descriptor.digest == its.descriptor.digest
+
+
 def test_a_layout_that_was_left_half_written(tmp_path, monkeypatch):
     """A full disk leaves no half file; once there is room, the same call writes the whole."""
     made = builder(tmp_path / "blobs")
