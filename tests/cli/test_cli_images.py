@@ -457,6 +457,7 @@ def test_a_bill_of_materials_that_the_registry_refuses(locked, esker):
         (("containerize", "--tag", "a", "--tag", "b"), "`--tag a` and `--tag b`: an image is given one tag at a time"),
         (("image", "biuld"), "there is no command `image biuld`"),
         (("image", "build", "--layout", "app"), "holds something that is no OCI layout"),
+        (("image", "build", "--layout", ""), "`--layout` names no directory"),
         (("containerize", "-f", "nowhere/x"), "`nowhere/x` cannot be written"),
         (("containerize", "-f", "app"), "`app` cannot be written"),
         (("containerize", "-f", ""), "`` cannot be written"),

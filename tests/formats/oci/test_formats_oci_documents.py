@@ -174,6 +174,8 @@ CONFIG_OF = json.loads(config.render(FULL, AMD64, [(DIFF_ID, step("base", []))],
     [
         [],
         {**CONFIG_OF, "os": 1},
+        {**CONFIG_OF, "os": "linux\x1b[2J"},
+        {**CONFIG_OF, "variant": "v8\n"},
         {**CONFIG_OF, "architecture": None},
         {**CONFIG_OF, "rootfs": {}},
         {**CONFIG_OF, "rootfs": {"diff_ids": ["x"]}},

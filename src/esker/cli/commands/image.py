@@ -79,6 +79,10 @@ def _build(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("-f", "--file", metavar="FILE", help="write an archive into a file, or with `-` to stdout")
     parser.add_argument("--json", action="store_true", help="print digests and layers as JSON")
     options = parser.parse_args(arguments)
+    if options.layout == "":  # of a variable that is not set: the layout would be the root of this machine
+        from esker.errors import UsageError
+
+        raise UsageError("`--layout` names no directory", hint="name one, or leave it out")
     project, settings = selected_project(options, os.environ), settings_of(options)
     built = unchanged(project, options, settings)
     if built is None:
