@@ -33,8 +33,8 @@ COMMANDS = {
 _NAME_OF_ONE = "name an image in a registry: registry.example/app:1.0; or leave --sbom out"
 _AGAIN_IN_REGISTRY = "do not use it; once the damaged blobs are deleted in the registry, push the image again"
 _AGAIN_HERE = (
-    "delete the damaged blobs or the archive, and write the image there again; if it is damaged again, so is what this "
-    "machine keeps: esker store verify --repair"
+    "get it again from where it came from; if Esker has made it here, move it away and write it once more; if it is "
+    "damaged again, so is what this machine keeps: esker store verify --repair"
 )
 _TARGET = "a directory with an OCI layout, an archive of one, or the name of an image in a registry"
 

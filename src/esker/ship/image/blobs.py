@@ -121,6 +121,6 @@ def check(expected: Descriptor, digest: str, size: int) -> None:
         return
     raise CorruptedBlob(
         f"the blob `{expected.digest}` is corrupted: {fault}",
-        hint="get it again from where it came from, or remove it: the next build makes it again",
+        hint="do not use it; get it again from where it came from, or make it again",
         digest=expected.digest,
     )

@@ -10,7 +10,7 @@ Specification: OCI distribution-spec v1.1.
 from __future__ import annotations
 
 import random
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event, Lock
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
@@ -98,8 +98,10 @@ class Registry:
         After an interruption nobody waits for an answer: the connections are ended, and nothing is tried again.
         """
         with ThreadPoolExecutor(at_once, thread_name_prefix="esker-registry") as pool:
-            futures = [pool.submit(call, value) for value in values]
+            futures: list[Future[R]] = []
             try:
+                for value in values:
+                    futures.append(pool.submit(call, value))  # noqa: PERF401  # an interruption may come between two
                 return [future.result() for future in futures]
             except KeyboardInterrupt:
                 self._interrupt()
