@@ -38,6 +38,7 @@ _CHUNK = 1 << 20
 _AHEAD = 1 << 13
 """Bytes that are read at a time where an archive is searched for its files."""
 _MOST_MEMBERS = 100_000
+_OTHERS = "do not use it; tell those who have made it"
 _NO_ARCHIVE = (
     "name an archive of an OCI layout that is not compressed, as `docker save` and `esker containerize` write it"
 )
@@ -117,7 +118,7 @@ class ArchiveSource:
             raise ImageError(f"the archive `{self._path}` holds no `{name}`", hint="write the image once more")
         start, size = self._members[name]
         if largest is not None and size > largest:
-            raise Malformed(f"`{name}` in `{self._path}` has more than {largest >> 20} MiB")
+            raise Malformed(f"`{name}` in `{self._path}` has more than {largest >> 20} MiB", hint=_OTHERS)
         with files.refused("read", self._path, ImageError), open(self._path, "rb") as file:
             file.seek(start)
             while size and (data := file.read(min(size, _CHUNK))):
@@ -150,7 +151,9 @@ class RegistrySource:
         if descriptor.media_type in _DOCUMENTS:
             answer = self.repository.manifest(descriptor.digest)
             if answer is None:
-                raise RegistryError(f"`{self.name}` lacks `{descriptor.digest}`", status=404)
+                raise RegistryError(
+                    f"`{self.name}` lacks `{descriptor.digest}`", hint="push the image once more", status=404
+                )
             yield answer[1]
         else:
             yield from self._fetched(descriptor)
@@ -161,7 +164,9 @@ class RegistrySource:
 
             def take(data: bytes) -> None:
                 if file.tell() + len(data) > descriptor.size + _CHUNK:
-                    raise ImageError(f"`{descriptor.digest}` of `{self.name}` is larger than its manifest says")
+                    raise ImageError(
+                        f"`{descriptor.digest}` of `{self.name}` is larger than its manifest says", hint=_OTHERS
+                    )
                 file.write(data)
 
             def restart() -> None:
@@ -193,7 +198,7 @@ def _places(path: str) -> dict[str, tuple[int, int]]:
 def _top(data: bytes, name: str, tag: str) -> tuple[Descriptor, ...]:
     content = document(data, f"`index.json` of `{name}`")
     if isinstance(content, Manifest):
-        raise Malformed(f"`index.json` of `{name}` is no index")
+        raise Malformed(f"`index.json` of `{name}` is no index", hint=_OTHERS)
     entries = content.manifests
     tags = [each.annotations.get(REFERENCE, "").rpartition(":")[2] for each in entries]  # a tag, or a whole name
     if tag:
@@ -207,7 +212,9 @@ def _top(data: bytes, name: str, tag: str) -> tuple[Descriptor, ...]:
 def read_document(source: Source, descriptor: Descriptor) -> bytes:
     """Return a manifest, an index or a configuration; raises CorruptedBlob and Malformed."""
     if descriptor.size > LARGEST_DOCUMENT:
-        raise Malformed(f"`{descriptor.digest}` of `{source.name}` has more than {LARGEST_DOCUMENT >> 20} MiB")
+        raise Malformed(
+            f"`{descriptor.digest}` of `{source.name}` has more than {LARGEST_DOCUMENT >> 20} MiB", hint=_OTHERS
+        )
     data = bytearray()
     for piece in source.pieces(descriptor):
         data += piece
@@ -231,13 +238,15 @@ def stored_images(source: Source) -> tuple[StoredImage, ...]:
         content = document(read_document(source, descriptor), f"`{descriptor.digest}` of `{source.name}`")
         if isinstance(content, Index):
             if depth > _DEEPEST:
-                raise Malformed(f"more than {_DEEPEST} indexes lie in each other in `{source.name}`")
+                raise Malformed(f"more than {_DEEPEST} indexes lie in each other in `{source.name}`", hint=_OTHERS)
             pending += [(each, depth + 1) for each in content.manifests if not _is_attached(each)]
         else:
             data = read_document(source, content.config)
             config = config_document.parse(data, f"the configuration `{content.config.digest}` of `{source.name}`")
             if len(config.diff_ids) != len(content.layers):
-                raise Malformed(f"`{descriptor.digest}` of `{source.name}` has another number of layers than it says")
+                raise Malformed(
+                    f"`{descriptor.digest}` of `{source.name}` has another number of layers than it says", hint=_OTHERS
+                )
             images[descriptor.digest] = StoredImage(descriptor, content, config)
     return tuple(sorted(images.values(), key=lambda image: (str(image.config.platform), image.descriptor.digest)))
 

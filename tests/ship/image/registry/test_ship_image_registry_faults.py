@@ -204,8 +204,11 @@ def test_a_redirect_gets_no_credentials(tmp_path, ask):
 def test_a_redirect_to_a_place_without_encryption_is_refused(server, blobs, repository):
     """But for this machine."""
     server.faults.append(Fault("GET", "/blobs/", 307, {"Location": "http://files.example/x"}))
-    with pytest.raises(RegistryError, match=r"leads to an address without encryption: `http://files\.example`"):
+    with pytest.raises(
+        RegistryError, match=r"leads to an address without encryption: `http://files\.example`"
+    ) as caught:
         repository(server).small_blob(blobs[1])
+    assert "X-Forwarded-Proto" in caught.value.hint
 
 
 def test_plain_http_is_for_this_machine_alone():

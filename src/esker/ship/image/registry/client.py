@@ -45,6 +45,10 @@ _MOST_REDIRECTS = 5
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 _WRONG_DIGEST = "DIGEST_INVALID"
 """OCI's word for a blob that is not what its digest says."""
+_WRONG = "tell those who run the registry"
+_BEHIND_PROXY = (
+    f"{_WRONG}: behind a proxy it has to be told its address, by X-Forwarded-Proto or in its own configuration"
+)
 _SHOWN = 200
 """Characters of a registry's own words that a message has."""
 
@@ -162,7 +166,7 @@ class Registry:
             shown = printable(redact(given))[:_SHOWN]
             raise RegistryError(
                 f"`{self.host}` leads to `{shown}`, which is no address: {error}",
-                hint="tell those who run the registry",
+                hint=_WRONG,
             ) from error
         return whole
 
@@ -186,7 +190,9 @@ class Registry:
             origin = f"{parts.scheme}://{parts.netloc}"
             own = origin == self.origin
             if not own and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-                raise RegistryError(f"`{self.host}` leads to an address without encryption: `{redact(origin)}`")
+                raise RegistryError(
+                    f"`{self.host}` leads to an address without encryption: `{redact(origin)}`", hint=_BEHIND_PROXY
+                )
             target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
             headers = {"User-Agent": "esker", **request.headers, **(authorization if own else {})}
             with self._connection(origin) as connection:
@@ -195,7 +201,9 @@ class Registry:
             if answer.status not in _REDIRECTS or not location or request.method not in {"GET", "HEAD"}:
                 return answer, own
             address = self.address(address, location)
-        raise RegistryError(f"`{self.host}` leads from one address to the next, more than {_MOST_REDIRECTS} times")
+        raise RegistryError(
+            f"`{self.host}` leads from one address to the next, more than {_MOST_REDIRECTS} times", hint=_WRONG
+        )
 
     @contextmanager
     def _connection(self, origin: str) -> Iterator[Connection]:

@@ -72,7 +72,10 @@ def _fetch(repository: Repository, layer: Descriptor, blobs: Blobs) -> None:
 
         def take(data: bytes) -> None:
             if blob.size + len(data) > layer.size:
-                raise ImageError(f"the layer `{layer.digest}` of `{repository.path}` is larger than its manifest says")
+                raise ImageError(
+                    f"the layer `{layer.digest}` of `{repository.path}` is larger than its manifest says",
+                    hint="take another base, or tell those who run the registry",
+                )
             blob.write(data)
 
         repository.blob(layer, take, blob.restart)

@@ -148,7 +148,9 @@ class Repository:
     def _location(self, answer: Answer) -> str:
         location = answer.headers.get("location")
         if not location:
-            raise RegistryError(f"`{self.registry.host}` does not say where to upload to")
+            raise RegistryError(
+                f"`{self.registry.host}` does not say where to upload to", hint="tell those who run the registry"
+            )
         return self.registry.address(f"{self.registry.origin}/v2/{self.path}/", location)
 
     def _ask(  # noqa: PLR0913  # the parts of a request
