@@ -236,6 +236,8 @@ class Connection:
             connection = HTTPConnection(host, port, timeout=self._patience, blocksize=_CHUNK)
         connection.connect()
         self._connection, self._socket = connection, connection.sock
+        if self._is_interrupted:  # while it was being opened
+            raise HTTPException("it was interrupted")
         return connection
 
     def _proxy(self) -> SplitResult | None:

@@ -212,6 +212,16 @@ def test_another_codec_makes_other_layers_of_the_same_files(tmp_path):
     }
 
 
+def test_nobody_else_sees_the_blobs(tmp_path):
+    """They hold what a project's directory may keep from other users, and bases that need a login."""
+    old = os.umask(0)
+    try:
+        image(builder(tmp_path / "blobs"))
+    finally:
+        os.umask(old)
+    assert (tmp_path / "blobs/sha256").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_failure_leaves_no_blob_behind(tmp_path):
     """What was begun is removed, and the error names the file."""
     made = builder(tmp_path / "blobs")
