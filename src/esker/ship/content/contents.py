@@ -130,8 +130,7 @@ def contents(making: Making, system: str) -> Contents:
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
     entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda), hook_parts(making.nix))
     usual = usual_files(container, library, conda, packages, making.nix, {*table.prepare, *_all_above(files)})
-    usual = beside_files(usual, files.entries)
-    usual += [] if base else system_libraries(conda, library, programs)
+    usual = [*beside_files(usual, files.entries), *(() if base else system_libraries(conda, library, programs))]
     prepared = prepared_content(making, system, container.user, [*usual, *files.entries])
     has_shell = any(each.path == SHELL for each in usual) or (base is not None and base.facts.is_there(SHELL))
     units = _package_units(making, conda, interpreter, packages, category)
