@@ -11,6 +11,7 @@ import pytest
 
 from esker.errors import ImageError
 from esker.formats.elf import MACHINES
+from esker.formats.image_lock import LockedInput
 from esker.formats.oci.config import parse
 from esker.formats.oci.configuration import Configuration
 from esker.formats.oci.documents import canonical
@@ -228,7 +229,7 @@ def test_files_keep_the_directories_of_the_base(on, project):
         on(base(), '[plugins.esker.image.files]\n"/bin" = ["a"]\n')
     assert "`/usr/bin`" in caught.value.hint
     taken = known(directories=dict.fromkeys((*DIRECTORIES, "/srv/a"), (493, 0, 0)))
-    with pytest.raises(ImageError, match="`/srv/a` is a file of the project, and a directory in the base"):
+    with pytest.raises(ImageError, match=r"`/srv/a`, which `files` of .* is a directory in the base .* would hide all"):
         on(base(taken), '[plugins.esker.image.files]\n"/srv" = ["a"]\n')
 
 
@@ -251,6 +252,11 @@ def test_what_is_prepared_keeps_the_directories_of_the_base(on, tmp_path):
     with pytest.raises(ImageError, match=r"`/bin/tree`, which `prepare` of .* below a link") as caught:
         on(base(), linked % "/bin/tree")
     assert "`/usr/bin`" in caught.value.hint
+    url = "https://files.invalid/x"
+    pin = LockedInput(kind="file", name=url, url=url, size=1, hash=f"sha256:{'0' * 64}")
+    for hiding in (linked % "/srv/data", f'[plugins.esker.image.prepare."/srv/data"]\nfile = "{url}"\n'):
+        with pytest.raises(ImageError, match=r"`/srv/data`, which `prepare` of .* is a directory in the base"):
+            on(base(), hiding, inputs=(pin,))
 
 
 def elf():

@@ -31,6 +31,7 @@ from esker.ship.content.on_base import (
     above_base,
     base_bash,
     base_library,
+    check_no_directories,
     directories_above,
     files_on_base,
     lacking,
@@ -178,8 +179,9 @@ def _usual_above(
     if base is None:
         return usual
     prepare = making.table.prepare
-    places = [*prepare, *(link for table in prepare.values() for link in table.links)]
-    kept = {entry.path: entry for entry in directories_above(places, base, "prepare")}
+    links = [link for table in prepare.values() for link in table.links]
+    kept = {entry.path: entry for entry in directories_above([*prepare, *links], base, "prepare")}
+    check_no_directories([*links, *(place for place, table in prepare.items() if table.file)], base, "prepare")
     return [*({**kept, **{entry.path: entry for entry in above_base(usual, container, base)}}.values())]
 
 

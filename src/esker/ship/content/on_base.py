@@ -26,6 +26,7 @@ __all__ = [
     "base_bash",
     "base_certificates",
     "base_library",
+    "check_no_directories",
     "check_places",
     "dropped_variables",
     "files_on_base",
@@ -165,16 +166,21 @@ def files_on_base(entries: Iterable[Entry], base: PulledBase) -> list[Entry]:
 
     Raises ImageError for a file below a link of the base, and for one in the place of a directory.
     """
-    facts = base.facts
     given = {entry.path: entry for entry in entries}
     above = {entry.path: entry for entry in directories_above(given, base, "files")}
-    for path, entry in given.items():
-        if not isinstance(entry, Directory) and path in facts.directories:
-            raise ImageError(
-                f"`{path}` is a file of the project, and a directory in the base `{base.name}`",
-                hint="name another place in `files`",
-            )
+    check_no_directories([path for path, entry in given.items() if not isinstance(entry, Directory)], base, "files")
     return [*({**above, **given}.values())]
+
+
+def check_no_directories(places: Iterable[str], base: PulledBase, key: str) -> None:
+    """Raise ImageError for a file or link in the place of a directory of the base, all of which it would hide."""
+    for path in places:
+        if path in base.facts.directories:
+            raise ImageError(
+                f"`{path}`, which `{key}` of [plugins.esker.image] puts there, is a directory in the base "
+                f"`{base.name}`, and would hide all of it",
+                hint=f"name another place in `{key}`",
+            )
 
 
 def directories_above(places: Iterable[str], base: PulledBase, key: str) -> list[Directory]:
