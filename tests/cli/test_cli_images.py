@@ -115,6 +115,16 @@ def test_an_archive(locked, esker, tmp_path):
             assert layer.extractfile("app/app/main").read() == b"main\n"
 
 
+def test_an_archive_that_another_container_writes(locked, esker, tmp_path):
+    """Its process may have our number: what it has written so far is neither in our way nor removed."""
+    locked()
+    other = tmp_path / f"app.tar.{os.getpid()}.tmp"
+    other.write_text("half")
+    assert esker("containerize", "-f", tmp_path / "app.tar").status == 0
+    assert other.read_text() == "half"
+    assert sorted(each.name for each in tmp_path.glob("app.tar*")) == ["app.tar", other.name]
+
+
 def test_the_standard_output(locked, esker, tmp_path):
     """`-f -` writes the same archive to stdout, and nothing else; a second file is the same too."""
     locked()
@@ -447,6 +457,7 @@ def test_a_bill_of_materials_that_the_registry_refuses(locked, esker):
         (("containerize", "--tag", "a", "--tag", "b"), "`--tag a` and `--tag b`: an image is given one tag at a time"),
         (("image", "biuld"), "there is no command `image biuld`"),
         (("image", "build", "--layout", "app"), "holds something that is no OCI layout"),
+        (("image", "build", "--layout", ""), "`--layout` names no directory"),
         (("containerize", "-f", "nowhere/x"), "`nowhere/x` cannot be written"),
         (("containerize", "-f", "app"), "`app` cannot be written"),
         (("containerize", "-f", ""), "`` cannot be written"),

@@ -6,8 +6,7 @@ import pytest
 
 from esker.declare.validate import esker_table
 from esker.formats.manifest import document, from_table
-from esker.ship.content import services
-from esker.ship.image.unit import APPLICATION, CONFIGURATION
+from esker.formats.oci import layer_names
 
 DIGEST = f"sha256:{'0' * 64}"
 HEAD = 'schema-version = "1.14.0"\n[plugins.esker.image]\n'
@@ -48,7 +47,11 @@ def checked(text):
                 f"`{name}` is the name of a layer that images have by themselves",
                 "choose another name",
             )
-            for name in (CONFIGURATION, APPLICATION, services.CATEGORY, "small packages", "small packages 2", "base 1")
+            for name in (
+                *(layer_names.CONFIGURATION, layer_names.APPLICATION, layer_names.ESKER),
+                *(layer_names.small_packages(), layer_names.small_packages(2), layer_names.base_layer(1)),
+                *("conda/jq", "pypi/uvicorn", "nix/git", "esker/python", "/opt/agents"),
+            )
         ),
         (
             'layers = [{ name = "a", packages = ["x"] }, { name = "b", packages = ["x"] }]',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from contextlib import ExitStack, suppress
@@ -191,3 +192,40 @@ def test_a_target_that_is_more_than_one_line_is_refused(serve, target):
     with pytest.raises(HostError):
         connection.request("GET", target, {})
     assert server.requests == []
+
+
+def test_what_the_caller_cannot_keep_is_no_fault_of_the_server(serve):
+    """A full disk is told as such, and not as a server that could not be reached."""
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    _, connection = serve(answer(b"x" * 100))
+    with pytest.raises(OSError, match="no space left on device"):
+        connection.request("GET", "/", {}, take=full)
+
+
+def test_a_file_that_cannot_be_sent_is_no_fault_of_the_server(serve, tmp_path):
+    """The error names the file."""
+    _, connection = serve()
+    with pytest.raises(HostError, match=f"^cannot read `{tmp_path}/missing`"):
+        connection.request("PUT", "/", {}, FilePart(str(tmp_path / "missing"), 0, 4))
+
+
+def test_a_request_is_interrupted(serve):
+    """Another thread ends one that nobody answers; the connection then takes no further one."""
+    server, connection = serve(b"")
+    interrupter = threading.Thread(target=lambda: _asked(server) and connection.interrupt())
+    interrupter.start()
+    with pytest.raises(HostError, match="could not be reached"):
+        connection.request("GET", "/", {})
+    interrupter.join()
+    with pytest.raises(HostError, match="it was interrupted"):
+        connection.request("GET", "/", {})
+    assert server.connections == 1
+
+
+def _asked(server):
+    while not server.requests:
+        pass
+    return True

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esker.formats.oci.configuration import Configuration
+from esker.formats.oci.layer_names import APPLICATION, CONFIGURATION
 from esker.formats.oci.platform import Platform
 from esker.ship.image.blobs import Blobs
 from esker.ship.image.codec import codec
 from esker.ship.image.image import Builder
-from esker.ship.image.unit import APPLICATION, CONFIGURATION, Directory, Entry, File, HardLink, SymbolicLink, Unit
+from esker.ship.image.unit import Directory, Entry, File, HardLink, SymbolicLink, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,6 @@ The types are the schema, as in `declaration`. What OCI has words for stands in 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Annotated, Any, Literal
@@ -15,6 +14,7 @@ import msgspec
 from esker.declare import image_notations, notations
 from esker.declare.prepared_table import Prepared, separate_places
 from esker.formats.manifest_values import variable_name
+from esker.formats.oci.layer_names import is_taken
 from esker.formats.tables.reader import Checked, Fault, Parsed
 
 __all__ = ["ImageHealthCheck", "ImageLayer", "ImageTable"]
@@ -22,8 +22,6 @@ __all__ = ["ImageHealthCheck", "ImageLayer", "ImageTable"]
 Pause = Annotated[float, Parsed(notations.pause, str, '"10s"')]
 Place = Annotated[str, Parsed(image_notations.image_place)]
 Tracked = Annotated[str, Parsed(image_notations.tracked)]
-_OF_ESKER = re.compile(r"configuration|application|esker|small packages( \d+)?|base \d+")
-"""Layers that stand in their own place above or below those of the table: packages would change with their files."""
 VariableName = Annotated[str, Parsed(variable_name)]
 
 
@@ -75,7 +73,7 @@ def _one_layer_each(layers: tuple[ImageLayer, ...], _: object) -> Iterator[Fault
     for number, layer in enumerate(layers):
         if names.setdefault(layer.name, number) != number:
             yield Fault((str(number), "name"), f"two layers are named `{layer.name}`", "rename one of them")
-        if _OF_ESKER.fullmatch(layer.name):
+        if is_taken(layer.name):  # which has its own place in the image, or would be confused with this one
             message = f"`{layer.name}` is the name of a layer that images have by themselves"
             yield Fault((str(number), "name"), message, "choose another name")
         for package in layer.packages:

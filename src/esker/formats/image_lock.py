@@ -16,16 +16,18 @@ from typing import Annotated, Literal
 import msgspec
 
 from esker.errors import InvalidLock, Problem
+from esker.formats.oci.documents import Digest, Size
 from esker.formats.untrusted import LARGEST, json_value
 
 __all__ = ["NAME", "ImageLock", "LockedInput", "LockedLayer", "parse", "render"]
 
 NAME = "image.lock"
-_MEND = "remove the file; the next build of the image writes it again"
+_MEND = (
+    "put it back as git has it; or remove it: the next build of the image writes it again, and looks up anew what "
+    "comes from addresses"
+)
 
-Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
-Key = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
-Size = Annotated[int, msgspec.Meta(ge=0)]
+Key = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import os
 import select
-from contextlib import suppress
+import socket
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import IO, TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
 from esker.errors import HostError
 from esker.formats.urls import redact
+from esker.host import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from http.client import HTTPResponse
     from types import TracebackType
     from urllib.parse import SplitResult
@@ -80,6 +82,8 @@ class Connection:
             raise HostError(f"`{redact(origin)}` is no address: {error}") from error
         self._patience = patience
         self._connection: HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._is_interrupted = False
 
     def __enter__(self) -> Self:
         return self
@@ -95,6 +99,13 @@ class Connection:
             self._connection.close()
             self._connection = None
 
+    def interrupt(self) -> None:
+        """Let the request that another thread waits for fail at once, and each later one."""
+        self._is_interrupted = True
+        if self._socket is not None:
+            with suppress(OSError):  # it has ended meanwhile
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # not TLS's, which would wait for the server
+
     def request(
         self,
         method: str,
@@ -105,22 +116,20 @@ class Connection:
         take: Callable[[bytes], object] | None = None,
         limit: int = 64 << 20,
     ) -> Answer:
-        """Send a request and return the answer; raises HostError if none comes.
+        """Send a request and return the answer; raises HostError if none comes, and what `take` raises.
 
         If the answer's status is 200 or 206 and there is a function `take`, it gets the body in pieces. Other bodies
         may have `limit` bytes.
         """
+        data = b""
         try:
-            answer = self._sent(method, target, headers, body)
-            taken = take if answer.status in {200, 206} and method != "HEAD" else None
-            data = self._body(answer, taken, limit)
-        except (OSError, HTTPException, ValueError) as error:
-            self.close()
-            reason = str(error) or type(error).__name__
-            raise HostError(
-                f"`{redact(self.origin)}` could not be reached: {redact(reason)}",
-                hint="check the address, the network and the proxy (HTTPS_PROXY)",
-            ) from error
+            with self._reaching():
+                answer = self._sent(method, target, headers, body)
+                is_taken = take is not None and answer.status in {200, 206} and method != "HEAD"
+                if not is_taken:
+                    data = _whole(answer, limit)
+            if take is not None and is_taken:
+                self._give(answer, take)
         except BaseException:
             self.close()  # the rest of the body would be taken for the next answer
             raise
@@ -129,21 +138,30 @@ class Connection:
             self.close()
         return Answer(answer.status, fields, data)
 
-    def _body(self, answer: HTTPResponse, take: Callable[[bytes], object] | None, limit: int) -> bytes:
-        if take is None:
-            data = answer.read(limit + 1)
-            if len(data) > limit:
-                raise ValueError(f"it answers with more than {limit >> 20} MiB")
-            answer.read()
-            return data
-        declared = answer.length
-        size = 0
-        while data := answer.read(_CHUNK):
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Turn what goes wrong with the server or on the way to it into HostError."""
+        try:
+            yield
+        except (OSError, HTTPException, ValueError) as error:
+            reason = str(error) or type(error).__name__
+            raise HostError(
+                f"`{redact(self.origin)}` could not be reached: {redact(reason)}",
+                hint="check the address, the network and the proxy (HTTPS_PROXY)",
+            ) from error
+
+    def _give(self, answer: HTTPResponse, take: Callable[[bytes], object]) -> None:
+        """Give the body in pieces; what `take` raises is no fault of the server."""
+        declared, size = answer.length, 0
+        while True:
+            with self._reaching():
+                data = answer.read(_CHUNK)
+                if not data and declared is not None and size != declared:
+                    raise HTTPException(f"the answer ended after {size} of {declared} bytes")
+            if not data:
+                return
             size += len(data)
             take(data)
-        if declared is not None and size != declared:
-            raise HTTPException(f"the answer ended after {size} of {declared} bytes")
-        return b""
 
     def _sent(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | FilePart | None
@@ -182,7 +200,7 @@ class Connection:
         try:
             connection.endheaders(body if isinstance(body, bytes) else None)
             if isinstance(body, FilePart) and body.size:
-                with open(body.path, "rb") as file:
+                with _opened(body.path) as file:
                     if connection.sock.sendfile(file, body.start, body.size) != body.size:
                         raise HTTPException(f"`{body.path}` ends too early")
         except (BrokenPipeError, ConnectionResetError):
@@ -197,6 +215,8 @@ class Connection:
     def _opened(self) -> HTTPConnection:
         if self._connection is not None:
             return self._connection
+        if self._is_interrupted:
+            raise HTTPException("it was interrupted")
         proxy = self._proxy()
         host, port = (proxy.hostname, proxy.port or _PORTS["http"]) if proxy else (self._host, self._port)
         assert host is not None
@@ -215,7 +235,9 @@ class Connection:
         else:
             connection = HTTPConnection(host, port, timeout=self._patience, blocksize=_CHUNK)
         connection.connect()
-        self._connection = connection
+        self._connection, self._socket = connection, connection.sock
+        if self._is_interrupted:  # while it was being opened
+            raise HTTPException("it was interrupted")
         return connection
 
     def _proxy(self) -> SplitResult | None:
@@ -225,6 +247,20 @@ class Connection:
             return None
         address = getproxies().get("https")
         return urlsplit(address if "://" in address else f"http://{address}") if address else None
+
+
+def _opened(path: str) -> IO[bytes]:
+    """Open a file to be sent; raises HostError, which does not speak of the server."""
+    with files.refused("read", path):
+        return open(path, "rb")
+
+
+def _whole(answer: HTTPResponse, limit: int) -> bytes:
+    data = answer.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"it answers with more than {limit >> 20} MiB")
+    answer.read()
+    return data
 
 
 def _proxy_authorization(netloc: str) -> dict[str, str]:

@@ -50,7 +50,10 @@ def load(program: str, image: Image, reference: Reference, builder: Builder, var
             stderr=subprocess.STDOUT,
         )
     except OSError as error:
-        raise HostError(f"`{program}` could not be started: {error.strerror}") from error
+        raise HostError(
+            f"`{program}` could not be started: {error.strerror}",
+            hint="mend or replace it; or write the image into a file, without an engine: esker containerize -f FILE",
+        ) from error
     assert process.stdin is not None
     with process:
         try:

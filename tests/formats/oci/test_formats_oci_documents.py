@@ -66,6 +66,7 @@ LAYER_OF = GOOD["layers"][0]
         ({**GOOD, "config": {**LAYER_OF, "digest": f"sha256:{'0' * 64}\n"}}, "config.digest"),
         ({**GOOD, "config": {**LAYER_OF, "digest": f"sha256:../../{'0' * 58}"}}, "config.digest"),
         ({**GOOD, "layers": [{**LAYER_OF, "size": -1}]}, r"layers\[0\].size"),
+        ({**GOOD, "layers": [{**LAYER_OF, "size": 10**400}]}, r"layers\[0\].size"),
         ({**GOOD, "layers": [{**LAYER_OF, "urls": ["https://files.example/x"]}]}, "lies elsewhere"),
     ],
 )
@@ -173,6 +174,8 @@ CONFIG_OF = json.loads(config.render(FULL, AMD64, [(DIFF_ID, step("base", []))],
     [
         [],
         {**CONFIG_OF, "os": 1},
+        {**CONFIG_OF, "os": "linux\x1b[2J"},
+        {**CONFIG_OF, "variant": "v8\n"},
         {**CONFIG_OF, "architecture": None},
         {**CONFIG_OF, "rootfs": {}},
         {**CONFIG_OF, "rootfs": {"diff_ids": ["x"]}},

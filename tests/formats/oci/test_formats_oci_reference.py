@@ -79,3 +79,11 @@ def test_capital_letters_are_said_to_be_the_fault():
     with pytest.raises(Malformed) as other:
         parse("registry.example/a pp:RC")
     assert "capital" not in other.value.message
+
+
+@pytest.mark.parametrize("host", ["[:::::]", "[:::::]:5000", "registry.example:99999"])
+def test_a_host_that_nobody_can_ask_is_refused(host):
+    """Such as one whose port is too large; the message names it."""
+    with pytest.raises(Malformed, match=r"is not the name of a host") as caught:
+        parse(f"{host}/app:1")
+    assert f"`{host}`" in caught.value.message

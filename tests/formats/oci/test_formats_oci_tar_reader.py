@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -133,3 +134,35 @@ def test_whatever_our_own_headers_say_is_read_again(files):
     data = written + tar.END
     reader = TarReader(iter([data[start : start + 600] for start in range(0, len(data), 600)]))
     assert [(each.path, reader.content(700), each.mode, each.uid) for each in reader] == files
+
+
+@pytest.mark.parametrize("kind", [b"x", b"g"], ids=["for one", "for all"])
+def test_headers_that_nobody_asks_for_are_not_kept(kind):
+    """However many there are: a small layer can unpack to gigabytes of them."""
+
+    def pieces():
+        for number in range(20):
+            value = b"v" * ((1 << 20) - 100)
+            line = b" key%06d=%s\n" % (number, value)
+            line = b"%d%s" % (len(line) + 7, line)
+            yield tar.header(kind, "x", size=len(line)) + line + tar.padding(len(line))
+        yield tar.header(tar.FILE, "a") + tar.END
+
+    tracemalloc.start()
+    try:
+        [member] = TarReader(pieces())
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+    assert member.path == "a"
+
+
+@pytest.mark.parametrize("size", [1, 511, 512, 1 << 20])
+def test_an_archive_in_a_file_is_passed_over(size):
+    """Where contents need not be read, the members are the same, and each content is where it is said to be."""
+    data = archive(tarfile.PAX_FORMAT, *MEMBERS)
+    file = io.BytesIO(data)
+    reader = TarReader(iter(lambda: file.read(size), b""), skip=lambda count: file.seek(count, io.SEEK_CUR))
+    found = [(member, data[reader.position : reader.position + member.size]) for member in reader]
+    assert [member for member, _ in found] == read(data)
+    assert [content for _, content in found if content] == [b"root" * 1000, b"x"]

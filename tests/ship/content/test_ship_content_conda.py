@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,33 @@ def test_certificates_time_zones_and_a_shell(made, channel, tmp_path):
     assert {path: (root / path).read_text() for path in expected} == expected
     assert (root / "tmp").stat().st_mode & 0o7777 == 0o1777
     assert {each.name: each.value for each in image.variables.fixed}["SSL_CERT_FILE"].endswith("ca-certificates.crt")
+
+
+def test_files_in_the_place_of_usual_ones(made, channel, project):
+    """The project's own is taken, in its layer alone; below a link, or in the place of a directory, there is none."""
+    channel.add(sysroot())
+    channel.add(package("bash", files={"bin/bash": "b", "ssl/cacert.pem": "ca"}))
+    for name in ("passwd", "sh", "ssl"):
+        (project / name).write_text("own")
+    subprocess.run(["git", "add", "--all"], cwd=project, check=True)
+
+    def image(files):
+        more = f"[plugins.esker.image]\nfiles = {{ {files} }}\n"
+        return made(manifest(channel, "bash", f"sysroot_{SUBDIR}", more=more))
+
+    owners = {}
+    for unit in image('"/etc" = ["passwd"], "/bin" = ["sh"]').units:
+        for entry in unit.entries():
+            owners.setdefault(entry.path, []).append(unit.name)
+    assert owners["/etc/passwd"] == owners["/bin/sh"] == ["esker/files"]
+    assert {path for path in owners if len(owners[path]) > 1} == set()
+    with pytest.raises(ImageError, match="`/lib/sh` of the project and `/lib`, which the image has by itself"):
+        image('"/lib" = ["sh"]')
+    with pytest.raises(
+        ImageError, match=r"`/etc/ssl` of the project and `/etc/ssl/certs/ca-certificates\.crt`"
+    ) as caught:
+        image('"/etc" = ["ssl"]')
+    assert caught.value.hint == "name another place in `files` of [plugins.esker.image]"
 
 
 def test_a_hook_needs_bash(made, channel):

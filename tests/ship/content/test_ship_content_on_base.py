@@ -11,6 +11,7 @@ import pytest
 
 from esker.errors import ImageError
 from esker.formats.elf import MACHINES
+from esker.formats.image_lock import LockedInput
 from esker.formats.oci.config import parse
 from esker.formats.oci.configuration import Configuration
 from esker.formats.oci.documents import canonical
@@ -131,6 +132,14 @@ def test_what_the_base_has_stays(on):
     assert {"/etc/nsswitch.conf", "/tmp", "/etc/passwd"} < bare.keys()
 
 
+def test_accounts_of_a_base_whose_directory_is_a_link(on):
+    """They are put where it leads: an engine could make a directory of the link, without all that the base has there."""
+    moved = base(known(links={"/bin": "usr/bin", "/lib": "usr/lib", "/etc": "usr/etc"}))
+    entries = entries_of(on(moved, '[containerize.config]\nuser = "app"\n'), "esker/base")
+    assert {"/usr/etc/passwd", "/usr/etc/group"} < entries.keys()
+    assert not {"/etc/passwd", "/etc/group"} & entries.keys()
+
+
 def test_the_user_of_the_base_owns_what_it_writes(on):
     """Without a declared user the configuration names none, and the base's user gets cache and runtime directory."""
     image = on(base(User="www-data"))
@@ -220,7 +229,7 @@ def test_files_keep_the_directories_of_the_base(on, project):
         on(base(), '[plugins.esker.image.files]\n"/bin" = ["a"]\n')
     assert "`/usr/bin`" in caught.value.hint
     taken = known(directories=dict.fromkeys((*DIRECTORIES, "/srv/a"), (493, 0, 0)))
-    with pytest.raises(ImageError, match="`/srv/a` is a file of the project, and a directory in the base"):
+    with pytest.raises(ImageError, match=r"`/srv/a`, which `files` of .* is a directory in the base .* would hide all"):
         on(base(taken), '[plugins.esker.image.files]\n"/srv" = ["a"]\n')
 
 
@@ -237,6 +246,17 @@ def test_what_is_prepared_keeps_the_directories_of_the_base(on, tmp_path):
     assert entries["/srv/data"] == Directory("/srv/data", 0o775, 33, 50)
     with pytest.raises(ImageError, match=r"`/bin/trees`, which `prepare` of .* would lie below a link"):
         on(base(), prepared % "/bin/trees")
+    linked = f'[plugins.esker.image.prepare."/opt/trees"]\ngit = "{repository}"\nlinks = {{ "%s" = "a" }}\n'
+    entries = entries_of(on(base(), linked % "/srv/data/tree"), "esker/base")
+    assert entries["/srv/data"] == Directory("/srv/data", 0o775, 33, 50)
+    with pytest.raises(ImageError, match=r"`/bin/tree`, which `prepare` of .* below a link") as caught:
+        on(base(), linked % "/bin/tree")
+    assert "`/usr/bin`" in caught.value.hint
+    url = "https://files.invalid/x"
+    pin = LockedInput(kind="file", name=url, url=url, size=1, hash=f"sha256:{'0' * 64}")
+    for hiding in (linked % "/srv/data", f'[plugins.esker.image.prepare."/srv/data"]\nfile = "{url}"\n'):
+        with pytest.raises(ImageError, match=r"`/srv/data`, which `prepare` of .* is a directory in the base"):
+            on(base(), hiding, inputs=(pin,))
 
 
 def elf():

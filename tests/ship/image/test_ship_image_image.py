@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import zlib
+from threading import Event
 
 import msgspec
 import pytest
@@ -17,12 +18,14 @@ import pytest
 from esker.errors import HostError, ImageError
 from esker.formats.oci.config import parse
 from esker.formats.oci.documents import LAYER, Descriptor, canonical, document
+from esker.formats.oci.layer_names import APPLICATION
 from esker.formats.oci.reference import Reference
+from esker.ship.image import building
 from esker.ship.image.codec import CODECS, codec
 from esker.ship.image.comparison import contents, difference
 from esker.ship.image.image import Base
 from esker.ship.image.stored import StoredImage
-from esker.ship.image.unit import APPLICATION, File
+from esker.ship.image.unit import File
 from tests.support.images import AMD64, ARM64, builder, image, tree_unit, unit, units
 
 
@@ -147,7 +150,7 @@ def test_a_layer_that_comes_out_otherwise_is_an_error(tmp_path):
         ImageError, match=r"the layer `small packages` has come out as sha256:.* and is locked as"
     ) as caught:
         second.provide([its])
-    assert "image.lock" in caught.value.hint
+    assert 'if that is meant, write `"layers": []` into .flox/image.lock' in caught.value.hint
 
 
 def test_two_layers_that_are_locked_as_one_blob_are_an_error(tmp_path):
@@ -159,7 +162,7 @@ def test_two_layers_that_are_locked_as_one_blob_are_an_error(tmp_path):
     locked[-1] = msgspec.structs.replace(wrong, digest=right.digest, size=right.size, diff_id=right.diff_id)
     with pytest.raises(ImageError, match="the layers `base` and `application` are locked as the same blob") as caught:
         image(builder(tmp_path, locked=locked))
-    assert "remove .flox/image.lock" in caught.value.hint
+    assert 'write `"layers": []` into .flox/image.lock' in caught.value.hint
 
 
 def test_two_layers_without_files_may_be_one_blob(tmp_path):
@@ -179,7 +182,7 @@ def test_a_layer_that_is_locked_with_another_size(tmp_path, lie):
     its = image(second)
     with pytest.raises(ImageError, match=r"the layer `base` is sha256:.* but its size or its `diff-id`") as caught:
         second.provide([its])
-    assert "remove .flox/image.lock" in caught.value.hint
+    assert 'write `"layers": []` into .flox/image.lock' in caught.value.hint
 
 
 def test_a_lock_keeps_the_layers_of_other_platforms(tmp_path):
@@ -207,6 +210,16 @@ def test_another_codec_makes_other_layers_of_the_same_files(tmp_path):
     assert not {layer.descriptor.digest for layer in before.layers} & {
         layer.descriptor.digest for layer in after.layers
     }
+
+
+def test_nobody_else_sees_the_blobs(tmp_path):
+    """They hold what a project's directory may keep from other users, and bases that need a login."""
+    old = os.umask(0)
+    try:
+        image(builder(tmp_path / "blobs"))
+    finally:
+        os.umask(old)
+    assert (tmp_path / "blobs/sha256").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_failure_leaves_no_blob_behind(tmp_path):
@@ -276,3 +289,24 @@ def test_a_base_of_too_many_layers(tmp_path):
     """An image of 70 layers has no room above it; the error says so, and not that too many were declared."""
     with pytest.raises(ImageError, match="the base has 67 layers, and an image has at most 70"):
         image(builder(tmp_path), base=based("1", 67))
+
+
+def test_an_interruption_ends_the_layers_that_are_being_made(tmp_path, monkeypatch):
+    """Nobody waits for a large one, and nothing of it stays."""
+    begun, whole = Event(), Event()
+
+    def endless(entries):
+        if entries[-1].path == "/opt/interrupted":
+            assert begun.wait(60)
+            raise KeyboardInterrupt
+        for _ in range(1_000_000):
+            begun.set()
+            yield b"x"
+        whole.set()
+
+    monkeypatch.setattr(building, "archive", endless)
+    large = unit("large", File("/opt/interrupted", b""), size=9 << 20)
+    with pytest.raises(KeyboardInterrupt):
+        image(builder(tmp_path, "none"), [large, unit("endless", File("/opt/endless", b""))])
+    assert not whole.is_set()
+    assert os.listdir(tmp_path / "sha256") == []

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from esker.errors import AlreadyExists, CorruptedBlob, EskerError, ImageError, Malformed, NotFound
+from esker.formats.oci import tar
 from esker.formats.oci.configuration import Configuration
 from esker.formats.oci.documents import CONFIG, INDEX, LAYER, MANIFEST, describe, index, manifest
 from esker.formats.oci.reference import parse
+from esker.host import files
 from esker.ship.image.comparison import contents, difference
 from esker.ship.image.layout import write_archive, write_layout
 from esker.ship.image.stored import ArchiveSource, LayoutSource, stored_images
@@ -72,6 +74,24 @@ def test_a_layout_keeps_its_other_tags(tmp_path):
     with pytest.raises(NotFound, match=r"there is no image `.*layout:3`") as caught:
         stored_images(LayoutSource(str(tmp_path / "layout"), "3"))
     assert caught.value.hint == "the tags are 1, 2"
+
+
+def test_two_tags_that_are_written_at_the_same_time(tmp_path, monkeypatch):
+    """The layout has both, although each began before the other was there."""
+    made = builder(tmp_path / "blobs")
+    first, second = image(made), image(made, units("new"))
+    link = os.link
+
+    def slow(*paths):
+        monkeypatch.setattr(os, "link", link)
+        layout(tmp_path, [second], made, parse("app:2"))
+        link(*paths)
+
+    monkeypatch.setattr(os, "link", slow)
+    layout(tmp_path, [first], made, parse("app:1"))
+    for its, tag in ((first, "1"), (second, "2")):
+        (stored,) = stored_images(LayoutSource(str(tmp_path / "layout"), tag))
+        assert stored.descriptor.digest == its.descriptor.digest
 
 
 def test_a_layout_that_was_left_half_written(tmp_path, monkeypatch):
@@ -331,6 +351,22 @@ def test_a_difference_has_its_reason(tmp_path):
     assert reasons("i", large)["conda/small"] == "its packages were in `small packages`"
 
 
+def test_images_that_are_not_the_same_differ_in_something(tmp_path):
+    """Also if only the order of their layers or their time is another one: `diff` says why digests are not equal."""
+    its_units = [unit(name, File(f"/opt/{name}", name.encode()), category=name) for name in ("low", "high")]
+
+    def stored_as(name, explicit, created):
+        made = builder(tmp_path / "blobs", created=created)
+        its = made.image(its_units, Configuration(), AMD64, explicit=explicit)
+        return stored_images(layout(tmp_path / name, [its], made))[0]
+
+    first = stored_as("a", ("low", "high"), 1)
+    moved = difference(first, stored_as("b", ("high", "low"), 1))
+    assert (moved.layers, moved.settings) == ((), (("order", "low, high", "high, low"),))
+    later = difference(first, stored_as("c", ("low", "high"), 2))
+    assert (later.layers, later.settings) == ((), (("created", "1970-01-01T00:00:01Z", "1970-01-01T00:00:02Z"),))
+
+
 def test_a_difference_of_what_engines_are_asked(tmp_path):
     """Each variable and label by its own name."""
     first = stored(tmp_path, "a", units(), Configuration(env={"A": "1", "B": "1"}, cmd=("x",), labels={"l": "1"}))
@@ -343,3 +379,52 @@ def test_a_difference_of_what_engines_are_asked(tmp_path):
         ("Labels l", "1", None),
         ("User", None, "5"),
     ]
+
+
+def header(kind, size):
+    """Return a header that claims a size, with the right sum."""
+    made = bytearray(tar.header(kind, "a"))
+    made[124:136] = size
+    made[148:156] = b" " * 8
+    made[148:156] = b"%06o\0 " % sum(made)
+    return bytes(made)
+
+
+@pytest.mark.parametrize("kind", [tar.FILE, b"x", b"L"], ids=["file", "extended", "name"])
+@pytest.mark.parametrize(
+    "size",
+    [b"\x80" + b"\x7f" * 11, b"\x80" + b"\0" * 6 + b"\x10" + b"\0" * 4, b"\xff" * 10 + b"\xfe\0", b"77777777777\0"],
+    ids=["too large for a file", "64 GiB", "negative", "8 GiB"],
+)
+def test_an_archive_that_claims_too_much_is_refused(tmp_path, kind, size):
+    """Before so much memory is taken, and without an end that never comes."""
+    (tmp_path / "x.tar").write_bytes(header(kind, size) + bytes(4096))
+    with pytest.raises(Malformed, match=r"x\.tar` is no archive of an image") as caught:
+        ArchiveSource(str(tmp_path / "x.tar"))
+    assert "not compressed" in caught.value.hint
+
+
+def test_an_archive_of_too_many_files_is_refused(tmp_path, monkeypatch):
+    """Each is kept in memory."""
+    monkeypatch.setattr("esker.ship.image.stored._MOST_MEMBERS", 3)
+    (tmp_path / "x.tar").write_bytes(tar.header(tar.FILE, "a") * 4 + tar.END)
+    with pytest.raises(Malformed, match="it has more than 3 members"):
+        ArchiveSource(str(tmp_path / "x.tar"))
+
+
+def test_a_blob_that_cannot_be_read_is_not_said_to_be_damaged(tmp_path, monkeypatch):
+    """Nobody knows if it is; the advice for damaged blobs is to delete them."""
+    made = builder(tmp_path / "blobs")
+    its = image(made)
+    source = layout(tmp_path, [its], made)
+    pieces = source.pieces
+
+    def refused(descriptor):
+        if descriptor == its.layers[0].descriptor:
+            with files.refused("read", "the blob", ImageError):
+                raise PermissionError(errno.EACCES, "Permission denied")
+        return pieces(descriptor)
+
+    monkeypatch.setattr(source, "pieces", refused)
+    with pytest.raises(ImageError, match="cannot read `the blob`: permission denied"):
+        verify(source)

@@ -18,6 +18,7 @@ import pytest
 
 from esker.formats.oci.configuration import Configuration, HealthCheck
 from esker.formats.oci.documents import describe
+from esker.formats.oci.layer_names import APPLICATION
 from esker.formats.oci.reference import Reference, parse
 from esker.ship.image.blobs import Blobs
 from esker.ship.image.layout import write_archive, write_layout
@@ -27,7 +28,7 @@ from esker.ship.image.registry.pull import pull_base
 from esker.ship.image.registry.push import push
 from esker.ship.image.registry.repository import Repository
 from esker.ship.image.stored import LayoutSource, RegistrySource, stored_images
-from esker.ship.image.unit import APPLICATION, File
+from esker.ship.image.unit import File
 from esker.ship.image.verification import verify
 from tests.support.image_tools import ROOT, RegistryServer, skopeo, umoci
 from tests.support.images import AMD64, ARM64, builder, image, tree_unit, unit, units

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esker.errors import ImageError
+from esker.formats.oci.layer_names import APPLICATION, CONFIGURATION
 from esker.ship.image.planning import SMALLEST_LAYER, _bucket, plan
-from esker.ship.image.unit import APPLICATION, CONFIGURATION, Unit
+from esker.ship.image.unit import Unit
 
 MIB = 1 << 20
 CODEC = "none"

@@ -63,7 +63,7 @@ def write(path: str, image: ProjectImage, reference: Reference) -> None:
         sys.stdout.buffer.flush()
         return
     is_special = os.path.exists(path) and not os.path.isfile(path)
-    temporary = path if is_special else f"{path}.{os.getpid()}.tmp"
+    temporary = path if is_special else f"{path}.{os.urandom(6).hex()}.tmp"  # containers share numbers of processes
     try:
         with open(temporary, "wb" if is_special else "xb") as file:
             write_archive(file, image.images, reference, image.builder)

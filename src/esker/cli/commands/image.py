@@ -33,8 +33,8 @@ COMMANDS = {
 _NAME_OF_ONE = "name an image in a registry: registry.example/app:1.0; or leave --sbom out"
 _AGAIN_IN_REGISTRY = "do not use it; once the damaged blobs are deleted in the registry, push the image again"
 _AGAIN_HERE = (
-    "delete the damaged blobs or the archive, and write the image there again; if it is damaged again, so is what this "
-    "machine keeps: esker store verify --repair"
+    "get it again from where it came from; if Esker has made it here, move it away and write it once more; if it is "
+    "damaged again, so is what this machine keeps: esker store verify --repair"
 )
 _TARGET = "a directory with an OCI layout, an archive of one, or the name of an image in a registry"
 
@@ -74,6 +74,10 @@ def _build(arguments: list[str], voice: Voice) -> int:
     parser.add_argument("-f", "--file", metavar="FILE", help="write an archive into a file, or with `-` to stdout")
     parser.add_argument("--json", action="store_true", help="print digests and layers as JSON")
     options = parser.parse_args(arguments)
+    if options.layout == "":  # of a variable that is not set: the layout would be the root of this machine
+        from esker.errors import UsageError
+
+        raise UsageError("`--layout` names no directory", hint="name one, or leave it out")
     project, settings = selected_project(options, os.environ), settings_of(options)
     built = unchanged(project, options, settings)
     if built is None:

@@ -192,6 +192,8 @@ def _text(value: Mapping[str, Any], key: str, *, missing: str | None = None) -> 
     text = value.get(key, missing)
     if not isinstance(text, str):
         raise ValueError(f"`{key}` is missing or no text")  # noqa: TRY004  # the value is foreign
+    if not text.isprintable():  # platforms are shown everywhere
+        raise ValueError(f"`{key}` has control characters")
     return text
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from esker.errors import Malformed
 
@@ -62,6 +63,13 @@ def parse(text: str) -> Reference:
         reason = ": it has capital letters" if re.search(r"[A-Z]", _TAG.sub("", text.partition("@")[0])) else ""
         raise Malformed(f"`{text}` is not the name of an image{reason}", hint="write it as `registry.example/app:1.0`")
     reference = Reference(match["host"] or "", match["path"], match["tag"] or "", match["digest"] or "")
+    try:
+        _ = urlsplit(f"//{reference.registry}").port
+    except ValueError as error:
+        raise Malformed(
+            f"`{reference.registry}` in `{text}` is not the name of a host: {error}",
+            hint="write it as `registry.example` or `registry.example:5000`",
+        ) from error
     if len(reference.name) > _LONGEST:
         raise Malformed(f"the name of an image has more than {_LONGEST} characters: `{text[:60]}…`")
     return reference

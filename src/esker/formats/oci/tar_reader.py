@@ -18,7 +18,7 @@ from esker.errors import Malformed
 from esker.formats.oci.tar import BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["DIRECTORY", "FILE", "HARD_LINK", "OTHER", "SYMBOLIC_LINK", "Member", "TarReader"]
 
@@ -33,6 +33,9 @@ _KINDS = {
 }
 _WITH_CONTENT = frozenset(b"0\x007S")
 _PAX, _PAX_FOR_ALL, _LONG_NAME, _LONG_LINK, _HOLES = b"x", b"g", b"L", b"K", ord("S")
+_READ = frozenset({"path", "linkpath", "size", "uid", "gid", "GNU.sparse.name"})
+"""The keys of extended headers that are kept: an archive can have any number of others, each with 1 MiB."""
+_OF_HOLES = "GNU.sparse."
 _LARGEST_HEADER = 1 << 20
 """Bytes of an extended header: a name has 4096 at most."""
 _LARGEST_SIZE = 1 << 50
@@ -62,12 +65,21 @@ class Member(NamedTuple):
 class TarReader:
     """Yields the members of an archive, which comes in pieces, none of them empty; raises Malformed."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[bytes], skip: Callable[[int], object] | None = None) -> None:
+        """`skip` passes over so many bytes of what comes next, where nobody has to read them."""
         self._pieces = pieces
+        self._pass_over = skip
         self._buffer, self._at = b"", 0
+        self._before = 0
+        """Bytes of the archive before the buffer."""
         self._left = 0
         """Bytes of the member's content that have not been read, without what fills up its last block."""
         self._filling = 0
+
+    @property
+    def position(self) -> int:
+        """Where in the archive the content of the member begins that was yielded last, unless it has been read."""
+        return self._before + self._at
 
     def content(self, largest: int) -> bytes:
         """Return the content of the member that was yielded last; raises Malformed if it has more than `largest`."""
@@ -146,12 +158,17 @@ class TarReader:
         self._at += size
         while self._at > len(self._buffer):
             beyond = self._at - len(self._buffer)
+            if self._pass_over is not None:
+                self._pass_over(beyond)
+                self._before, self._buffer, self._at = self.position, b"", 0
+                return
             if not self._fill():
                 raise Malformed("the archive ends too early")
             self._at = beyond
 
     def _fill(self) -> bool:
         """Take the next piece, and return whether there is one."""
+        self._before += len(self._buffer)
         self._buffer, self._at = next(self._pieces, b""), 0
         return bool(self._buffer)
 
@@ -177,7 +194,7 @@ def _member(header: bytes, extended: Mapping[str, bytes], size: int, number: int
         _decimal(extended, "gid", _number(header[116:124], "group")),
         _decimal(extended, "size", size) if has_content else 0,
         number,
-        has_holes=header[156] == _HOLES or any(key.startswith("GNU.sparse.") for key in extended),
+        has_holes=header[156] == _HOLES or any(key.startswith(_OF_HOLES) for key in extended),
     )
 
 
@@ -209,7 +226,7 @@ def _decimal(extended: Mapping[str, bytes], key: str, otherwise: int) -> int:
 
 
 def _records(data: bytes) -> dict[str, bytes]:
-    """Return the lines `LENGTH KEY=VALUE` of an extended header."""
+    """Return the lines `LENGTH KEY=VALUE` of an extended header whose keys matter; of holes, that it speaks of them."""
     found: dict[str, bytes] = {}
     at = 0
     while at < len(data):
@@ -219,6 +236,10 @@ def _records(data: bytes) -> dict[str, bytes]:
         key, equals, value = record[:-1].partition(b"=")
         if not equals or not record.endswith(b"\n") or at + length > len(data):
             raise Malformed("an extended header has a line that is none")
-        found[key.decode(errors="replace")] = value
+        name = key.decode(errors="replace")
+        if name in _READ:
+            found[name] = value
+        elif name.startswith(_OF_HOLES):
+            found[_OF_HOLES] = b""
         at += length
     return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from esker.errors import ImageError
 from esker.formats.conda.subdirs import NOARCH, SUBDIRS
 from esker.formats.counted import counted
+from esker.formats.oci.layer_names import APPLICATION, CONFIGURATION, ESKER
 from esker.formats.tables.reader import near
 from esker.lock.conda.client import network
 from esker.realise.conda.packages import unpacked_packages
@@ -30,22 +31,22 @@ from esker.ship.content.on_base import (
     above_base,
     base_bash,
     base_library,
+    check_no_directories,
     directories_above,
     files_on_base,
     lacking,
     settled,
 )
 from esker.ship.content.own_variables import base_of_image, own_variables, removed, variables_of, with_services
-from esker.ship.content.places import CONDA, ENVIRONMENT
+from esker.ship.content.places import CONDA, ENVIRONMENT, above
 from esker.ship.content.prepared.prepared import prepared_content
 from esker.ship.content.programs import programs_of
 from esker.ship.content.project_files import project_files
 from esker.ship.content.python_packages import python_packages
-from esker.ship.content.services import CATEGORY, RUN, image_ports, service_units
+from esker.ship.content.services import RUN, image_ports, service_units
 from esker.ship.content.started import missing_programs
 from esker.ship.content.system_libraries import system_libraries
-from esker.ship.content.usual_files import usual_files
-from esker.ship.image.unit import APPLICATION, CONFIGURATION
+from esker.ship.content.usual_files import beside_files, usual_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -130,7 +131,7 @@ def contents(making: Making, system: str) -> Contents:
     hook, profile = declaration.manifest.hook, declaration.manifest.profile
     entry = entry_script(bash, hook, profile, variables.scripted, _asking(conda), hook_parts(making.nix))
     usual = usual_files(container, library, conda, packages, making.nix, {*table.prepare, *_all_above(files)})
-    usual += [] if base else system_libraries(conda, library, programs)
+    usual = [*beside_files(usual, files.entries), *(() if base else system_libraries(conda, library, programs))]
     prepared = prepared_content(making, system, container.user, [*usual, *files.entries])
     has_shell = any(each.path == SHELL for each in usual) or (base is not None and base.facts.is_there(SHELL))
     units = _package_units(making, conda, interpreter, packages, category)
@@ -177,7 +178,10 @@ def _usual_above(
     """Return the usual files as they are above a base, with its directories in which something is prepared."""
     if base is None:
         return usual
-    kept = {entry.path: entry for entry in directories_above(making.table.prepare, base, "prepare")}
+    prepare = making.table.prepare
+    links = [link for table in prepare.values() for link in table.links]
+    kept = {entry.path: entry for entry in directories_above([*prepare, *links], base, "prepare")}
+    check_no_directories([*links, *(place for place, table in prepare.items() if table.file)], base, "prepare")
     return [*({**kept, **{entry.path: entry for entry in above_base(usual, container, base)}}.values())]
 
 
@@ -241,7 +245,7 @@ def _service_units(
 
 def layer_names(table: ImageTable) -> tuple[str, ...]:
     """Return the names of the layers that are asked for, the lowest first."""
-    return (*(layer.name for layer in table.layers), *((CATEGORY,) if table.services else ()))
+    return (*(layer.name for layer in table.layers), *((ESKER,) if table.services else ()))
 
 
 def _refuse_install(making: Making, system: str) -> None:
@@ -333,13 +337,7 @@ def _asking(conda: CondaContent | None) -> list[str]:
 
 
 def _all_above(files: ProjectFiles) -> set[str]:
-    return {above for entry in files.entries for above in _above(entry.path)}
-
-
-def _above(path: str) -> Iterator[str]:
-    while path and path != "/":
-        path = path.rpartition("/")[0]
-        yield path
+    return {directory for entry in files.entries for directory in above(entry.path)}
 
 
 def _bash(making: Making, conda: CondaContent | None, base: PulledBase | None) -> str | None:

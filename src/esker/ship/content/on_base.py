@@ -26,6 +26,7 @@ __all__ = [
     "base_bash",
     "base_certificates",
     "base_library",
+    "check_no_directories",
     "check_places",
     "dropped_variables",
     "files_on_base",
@@ -101,9 +102,9 @@ def above_base(entries: Iterable[Entry], container: ContainerSettings, base: Pul
     found: list[Entry] = []
     for entry in entries:
         if entry.path == _PASSWD:
-            found += _changed(entry.path, accounts.passwd(container.user), facts.passwd)
+            found += _changed(facts.place(_PASSWD), accounts.passwd(container.user), facts.passwd)
         elif entry.path == _GROUP:
-            found += _changed(entry.path, accounts.group(container.user), facts.group)
+            found += _changed(facts.place(_GROUP), accounts.group(container.user), facts.group)
         elif isinstance(entry, SymbolicLink) and entry.path in {"/lib", "/lib64", "/usr/lib", "/usr/lib64"}:
             found.append(_library_link(entry, base))
         elif not _has(facts, entry, container.user):
@@ -165,16 +166,21 @@ def files_on_base(entries: Iterable[Entry], base: PulledBase) -> list[Entry]:
 
     Raises ImageError for a file below a link of the base, and for one in the place of a directory.
     """
-    facts = base.facts
     given = {entry.path: entry for entry in entries}
     above = {entry.path: entry for entry in directories_above(given, base, "files")}
-    for path, entry in given.items():
-        if not isinstance(entry, Directory) and path in facts.directories:
-            raise ImageError(
-                f"`{path}` is a file of the project, and a directory in the base `{base.name}`",
-                hint="name another place in `files`",
-            )
+    check_no_directories([path for path, entry in given.items() if not isinstance(entry, Directory)], base, "files")
     return [*({**above, **given}.values())]
+
+
+def check_no_directories(places: Iterable[str], base: PulledBase, key: str) -> None:
+    """Raise ImageError for a file or link in the place of a directory of the base, all of which it would hide."""
+    for path in places:
+        if path in base.facts.directories:
+            raise ImageError(
+                f"`{path}`, which `{key}` of [plugins.esker.image] puts there, is a directory in the base "
+                f"`{base.name}`, and would hide all of it",
+                hint=f"name another place in `{key}`",
+            )
 
 
 def directories_above(places: Iterable[str], base: PulledBase, key: str) -> list[Directory]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["CACHE", "CONDA", "ENVIRONMENT", "INTERPRETER", "PYTHON", "RUNTIME", "between"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["CACHE", "CONDA", "ENVIRONMENT", "INTERPRETER", "PYTHON", "RUNTIME", "above", "between"]
 
 CONDA = "/opt/esker/conda"
 """The prefix of the conda packages."""
@@ -16,6 +21,16 @@ CACHE = "/var/cache/esker"
 """`FLOX_ENV_CACHE`."""
 RUNTIME = "/run/esker"
 """`ESKER_RUNTIME_DIR`."""
+
+
+def above(path: str) -> Iterator[str]:
+    """Yield the directories above an absolute path, the nearest first, without the root.
+
+    >>> list(above("/opt/esker/conda"))
+    ['/opt/esker', '/opt']
+    """
+    while (path := path.rpartition("/")[0]) != "":
+        yield path
 
 
 def between(place: str, target: str) -> str:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import esker
 from esker.errors import ImageError
+from esker.formats.oci.layer_names import CONFIGURATION, ESKER
 from esker.formats.secrets import secret
 from esker.ship.content.fixed import fixed_unit
 from esker.ship.content.places import CACHE, RUNTIME
 from esker.ship.content.secrets import refuse_forms
-from esker.ship.image.unit import CONFIGURATION, File
+from esker.ship.image.unit import File
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
     from esker.ship.content.python import ImagePython
     from esker.ship.image.unit import Entry, Unit
 
-__all__ = ["CATEGORY", "HEALTH", "RUN", "Ports", "image_ports", "service_units"]
+__all__ = ["HEALTH", "RUN", "Ports", "image_ports", "service_units"]
 
-CATEGORY = "esker"
-"""The layer of Esker's own modules."""
 _PLACE = "/opt/esker/services"
 RUN, HEALTH = f"{_PLACE}/run", f"{_PLACE}/health"
 """The programs that start the services, and that say how they are."""
@@ -119,7 +118,7 @@ def service_units(
     ]
     described = json.dumps(plan, indent=1, sort_keys=True).encode() + b"\n"
     return [
-        fixed_unit("esker/services", [*_modules(), *scripts], CATEGORY),
+        fixed_unit("esker/services", [*_modules(), *scripts], ESKER),
         fixed_unit("esker/services-of-project", [File(_PLAN, described)], CONFIGURATION),
     ]
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from esker.errors import ImageError
 from esker.ship.base.facts import TIME_ZONES
 from esker.ship.content.accounts import group_file, passwd_file
 from esker.ship.content.nix_environment import program
-from esker.ship.content.places import CACHE, CONDA, PYTHON, RUNTIME, between
+from esker.ship.content.places import CACHE, CONDA, PYTHON, RUNTIME, above, between
 from esker.ship.image.unit import Directory, File, SymbolicLink
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from esker.ship.content.c_library import CLibrary
     from esker.ship.content.conda import CondaContent
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from esker.ship.content.python_packages import PythonPackages
     from esker.ship.image.unit import Entry
 
-__all__ = ["CERTIFICATES", "certificates", "usual_files"]
+__all__ = ["CERTIFICATES", "beside_files", "certificates", "usual_files"]
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 """Where most programs look for certificate authorities."""
@@ -89,3 +90,24 @@ def usual_files(
         if path not in places and path not in taken and path != "/"
     ]
     return entries
+
+
+def beside_files(usual: Iterable[Entry], files: Iterable[Entry]) -> list[Entry]:
+    """Return the usual entries beside files of the project, each of which takes the place of a usual one.
+
+    Raises ImageError for a file below a usual file or link, or in the place of a directory that one lies in.
+    """
+    own = {entry.path for entry in files}
+    directories = {directory for path in own for directory in above(path)}
+    left = [entry for entry in usual if entry.path not in own]
+    for entry in left:
+        hidden = own.intersection(above(entry.path))
+        if entry.path in directories and not isinstance(entry, Directory):
+            hidden = {path for path in own if path.startswith(f"{entry.path}/")}
+        if hidden:
+            raise ImageError(
+                f"`{min(hidden)}` of the project and `{entry.path}`, which the image has by itself, cannot both be "
+                "there: one is below the other",
+                hint="name another place in `files` of [plugins.esker.image]",
+            )
+    return left

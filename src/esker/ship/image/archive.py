@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -63,11 +64,13 @@ def _file(entry: File, path: str) -> Iterator[bytes]:
         try:
             size = os.fstat(descriptor).st_size
             yield _header(entry, path, size)
-            left = size
+            left, content = size, hashlib.sha256()
             while left > 0 and (data := os.read(descriptor, min(left + 1, CHUNK))):  # 1 more: it may have grown
                 left -= len(data)
+                if entry.sha256:
+                    content.update(data)
                 yield data
-            if left:
+            if left or entry.sha256 not in {"", content.hexdigest()}:
                 raise ImageError(
                     f"`{entry.source}` was changed while it was put into an image", hint="make the image again"
                 )

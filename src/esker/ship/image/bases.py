@@ -104,7 +104,10 @@ class Stored:
             with blobs.adding(layer) as blob:
                 for piece in self._source.pieces(layer):
                     if blob.size + len(piece) > layer.size:
-                        raise ImageError(f"the layer `{layer.digest}` of `{self._source.name}` is larger than it says")
+                        raise ImageError(
+                            f"the layer `{layer.digest}` of `{self._source.name}` is larger than it says",
+                            hint="get the base again from where it came from",
+                        )
                     blob.write(piece)
 
 
@@ -120,15 +123,19 @@ def base_from(origin: Origin, reference: Reference, platform: Platform) -> Base:
         digest = _chosen(content, reference, platform)
         content = document(origin.document(digest), f"`{reference}`")
     if not isinstance(content, Manifest):
-        raise Malformed(f"`{reference}` names an index within an index")
+        raise Malformed(f"`{reference}` names an index within an index", hint="take another base")
     number = counted(len(content.layers), "layer")
     if len(content.layers) > _MOST_LAYERS:
-        raise Malformed(f"`{reference}` has {number}, and engines take {_MOST_LAYERS}")
+        raise Malformed(f"`{reference}` has {number}, and engines take {_MOST_LAYERS}", hint="take another base")
     if content.config.size > LARGEST_DOCUMENT:
-        raise Malformed(f"the configuration of `{reference}` has more than {LARGEST_DOCUMENT >> 20} MiB")
+        raise Malformed(
+            f"the configuration of `{reference}` has more than {LARGEST_DOCUMENT >> 20} MiB", hint="take another base"
+        )
     config = config_document.parse(origin.small(content.config), f"the configuration of `{reference}`")
     if len(config.diff_ids) != len(content.layers):
-        raise Malformed(f"`{reference}` has {number}, and its configuration {len(config.diff_ids)}")
+        raise Malformed(
+            f"`{reference}` has {number}, and its configuration {len(config.diff_ids)}", hint="take another base"
+        )
     if (config.platform.os, config.platform.architecture) != (platform.os, platform.architecture):
         raise ImageError(
             f"the base `{reference}` is for {config.platform}, and not for {platform}",

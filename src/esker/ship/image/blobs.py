@@ -3,6 +3,9 @@
 A blob is a file `sha256/HEX` that is put in its place by rename once all of it has been written and hashed. So a blob
 that is there is whole, but for what a power cut may take, and every use compares its size. Whoever gets an image
 compares the digest: registries, engines, and `verify`. What keeps blobs from being collected stands in `store`.
+
+Blobs hold files of projects, and bases that were fetched with a login, so nobody else may enter their directory. The
+files themselves can be read by all: a layout has hard links to them, and is read by whom its owner lets in.
 """
 
 from __future__ import annotations
@@ -78,7 +81,7 @@ class Blobs:
         """
         directory = f"{self.directory}/sha256"
         with files.refused("write", directory, ImageError):
-            files.make_directory(directory, mode=0o755)
+            files.make_directory(directory, mode=0o700)
             temporary = f"{directory}/.{os.urandom(8).hex()}.tmp"
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             try:
@@ -121,6 +124,6 @@ def check(expected: Descriptor, digest: str, size: int) -> None:
         return
     raise CorruptedBlob(
         f"the blob `{expected.digest}` is corrupted: {fault}",
-        hint="get it again from where it came from, or remove it: the next build makes it again",
+        hint="do not use it; get it again from where it came from, or make it again",
         digest=expected.digest,
     )

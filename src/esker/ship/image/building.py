@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
+from esker.errors import ImageError
 from esker.progress import reporting
 from esker.ship.image.archive import archive
 from esker.ship.image.tree import tree
@@ -53,22 +55,27 @@ def make_layers(
                 listener.advance()
             return made
         with ThreadPoolExecutor(max(jobs, 1), thread_name_prefix="esker-layer") as pool:
-            futures = {layer.key: pool.submit(_make, layer, codec, blobs) for layer in ordered}
+            ended = Event()
+            futures = {layer.key: pool.submit(_make, layer, codec, blobs, ended) for layer in ordered}
             try:
                 for future in futures.values():
                     future.result()
                     listener.advance()
             except BaseException:
+                ended.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
             return {key: future.result() for key, future in futures.items()}
 
 
-def _make(layer: PlannedLayer, codec: Codec, blobs: Blobs) -> MadeLayer:
+def _make(layer: PlannedLayer, codec: Codec, blobs: Blobs, ended: Event | None = None) -> MadeLayer:
+    """Make a layer, unless the work is `ended` meanwhile."""
     before = hashlib.sha256()
     compressor = codec.compressor()
     with blobs.adding() as blob:
         for piece in archive(tree(layer.units)):
+            if ended is not None and ended.is_set():
+                raise ImageError(f"the layer `{layer.name}` was not made to its end")
             before.update(piece)
             if data := compressor.compress(piece):
                 blob.write(data)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.formats.oci.documents import BASE_DIGEST, BASE_NAME
+from esker.formats.oci.layer_names import base_layer
 from esker.formats.oci.steps import UnitLine, layer_name, unit_lines
 from esker.formats.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from esker.ship.image.stored import StoredImage
 
@@ -68,7 +69,7 @@ class LayerChange(NamedTuple):
 
 
 class SettingChange(NamedTuple):
-    """Something that the engine is asked and that is not the same."""
+    """Something that the engine is asked, or that an image says of itself, and that is not the same."""
 
     name: str
     """As documents call it, for a variable or label with its own name: `Env PATH`."""
@@ -92,10 +93,10 @@ class Difference(NamedTuple):
 
 def contents(image: StoredImage) -> tuple[LayerContent, ...]:
     """Return the layers of an image; one that Esker has not made is called by its place: `layer 3`, or `base 3`."""
-    word = "base" if BASE_DIGEST in image.manifest.annotations else "layer"
+    name = base_layer if BASE_DIGEST in image.manifest.annotations else "layer {}".format
     return tuple(
         LayerContent(
-            layer_name(step) or f"{word} {number}",
+            layer_name(step) or name(number),
             layer.digest,
             diff_id,
             layer.size,
@@ -123,7 +124,17 @@ def difference(before: StoredImage, after: StoredImage) -> Difference:
     changes = [_change(others.pop(layer.name, None), layer, moved) for layer in second if layer.digest not in digests]
     changes += [_change(layer, None, moved) for layer in others.values()]
     same = tuple(layer for layer in second if layer.digest in digests)
-    return Difference(tuple(changes), _settings(before, after), same)
+    return Difference(tuple(changes), (*_settings(before, after), *_order(first, second, digests)), same)
+
+
+def _order(
+    first: tuple[LayerContent, ...], second: tuple[LayerContent, ...], digests: Collection[str]
+) -> Iterator[SettingChange]:
+    """Yield that the layers which both images have do not lie on each other in the same order."""
+    names = {layer.digest: layer.name for layer in second}
+    orders = [[layer.digest for layer in layers if layer.digest in digests] for layers in (first, second)]
+    if orders[0] != orders[1]:
+        yield SettingChange("order", *(", ".join(names[digest] for digest in order) for order in orders))
 
 
 def _change(before: LayerContent | None, after: LayerContent | None, homes: Mapping[str, str]) -> LayerChange:
@@ -168,8 +179,10 @@ def _settings(before: StoredImage, after: StoredImage) -> tuple[SettingChange, .
 
 
 def _flat(image: StoredImage) -> dict[str, str]:
-    """Return each thing that the engine is asked as a text."""
+    """Return each thing that the engine is asked as a text, and when the image was made."""
     flat = {"platform": str(image.config.platform)}
+    if created := image.config.document.get("created"):
+        flat["created"] = _text(created)
     if base := base_of(image):
         flat["base"] = base
     for key, value in image.config.settings.items():

@@ -19,6 +19,7 @@ from esker.formats.image_lock import LockedLayer
 from esker.formats.oci import config as config_document
 from esker.formats.oci import tar
 from esker.formats.oci.documents import BASE_DIGEST, BASE_NAME, CONFIG, MANIFEST, Descriptor, describe, manifest
+from esker.formats.oci.layer_names import base_layer
 from esker.formats.oci.steps import UnitLine, step
 from esker.ship.image.building import MadeLayer, make_layers
 from esker.ship.image.planning import MOST_LAYERS, PlannedLayer, plan
@@ -43,6 +44,10 @@ _SHOWN_KEY = 12
 """Characters of a unit's key that the history has."""
 _LEAST_OWN = 4
 """How many layers of its own an image may need: packages, a category, configuration and application."""
+
+
+_WRITE_AGAIN = 'write `"layers": []` into .flox/image.lock; the next build of the image fills it again'
+"""Not to remove the file: it pins what comes from addresses, too."""
 
 
 class Base(NamedTuple):
@@ -139,7 +144,7 @@ class Builder:
         own = [Layer(each.name, *self._described(each), planned=each) for each in planned]
         layers = [
             *(
-                Layer(f"base {number + 1}", each, base.config.diff_ids[number])
+                Layer(base_layer(number + 1), each, base.config.diff_ids[number])
                 for number, each in enumerate(of_base)
                 if base
             ),
@@ -201,12 +206,12 @@ class Builder:
                 raise ImageError(
                     f"the layer `{names[key]}` is {result.digest}, but its size or its `diff-id` in .flox/image.lock "
                     "is that of something else",
-                    hint="remove .flox/image.lock; the next build of the image writes it again",
+                    hint=_WRITE_AGAIN,
                 )
             if before != result:
                 raise ImageError(
                     f"the layer `{names[key]}` has come out as {result.digest}, and is locked as {before.digest}",
-                    hint="its files are not what they were; if that is meant, remove .flox/image.lock",
+                    hint=f"its files are not what they were; if that is meant, {_WRITE_AGAIN}",
                 )
 
 
@@ -220,7 +225,7 @@ def _require_own_blobs(layers: Iterable[Layer]) -> None:
         if name != layer.name:
             raise ImageError(
                 f"the layers `{name}` and `{layer.name}` are locked as the same blob, {layer.descriptor.digest}",
-                hint="remove .flox/image.lock; the next build of the image writes it again",
+                hint=_WRITE_AGAIN,
             )
 
 

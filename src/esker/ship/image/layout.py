@@ -59,9 +59,8 @@ def write_layout(directory: str, images: Sequence[Image], reference: Reference, 
     Raises AlreadyExists for a directory with something else, and ImageError.
     """
     builder.provide(images)
-    target = f"{directory}/index.json"
     with files.refused("write", directory, ImageError):
-        earlier = _earlier(directory)
+        _earlier(directory)
         os.makedirs(f"{directory}/blobs/sha256", exist_ok=True)
         # First, so that a directory that was left half written is a layout, and can be written once more.
         changed = files.write_changed(f"{directory}/oci-layout", LAYOUT, mode=0o644)
@@ -72,8 +71,9 @@ def write_layout(directory: str, images: Sequence[Image], reference: Reference, 
             changed |= files.write_changed(path, data, mode=0o644)
         entries = _entries(images, _tag(reference))
         names = {each.annotations.get(REFERENCE) for each in entries}
-        kept = [each for each in earlier if each.annotations.get(REFERENCE) not in names]
-        changed |= files.write_changed(target, index([*kept, *entries]), mode=0o644)
+        with files.locked(f"{directory}/oci-layout", error=ImageError):  # others may write other tags meanwhile
+            kept = [each for each in _earlier(directory) if each.annotations.get(REFERENCE) not in names]
+            changed |= files.write_changed(f"{directory}/index.json", index([*kept, *entries]), mode=0o644)
     return changed
 
 

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import ImageError
 from esker.formats.counted import counted
-from esker.ship.image.unit import APPLICATION, CONFIGURATION, Unit
+from esker.formats.oci.layer_names import APPLICATION, CONFIGURATION, small_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from esker.ship.image.unit import Unit
 
 __all__ = ["MOST_LAYERS", "SMALLEST_LAYER", "PlannedLayer", "plan"]
 
@@ -110,8 +112,8 @@ def _buckets(units: Sequence[Unit], room: int) -> list[tuple[str, list[Unit]]]:
         for unit in units:
             buckets.setdefault(_bucket(unit.name, count), []).append(unit)
         if len(buckets) == count and all(_size(bucket) >= SMALLEST_LAYER for bucket in buckets.values()):
-            return [(f"small packages {number + 1}", buckets[number]) for number in range(count)]
-    return [("small packages", list(units))] if units else []
+            return [(small_packages(number + 1), buckets[number]) for number in range(count)]
+    return [(small_packages(), list(units))] if units else []
 
 
 def _size(units: Iterable[Unit]) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import tarfile
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from esker.errors import ImageError, Malformed, NotFound, RegistryError
@@ -21,6 +21,7 @@ from esker.formats.oci.documents import (
     digest_of,
     document,
 )
+from esker.formats.oci.tar_reader import FILE, TarReader
 from esker.host import files
 from esker.ship.image.blobs import Blobs, check
 from esker.ship.image.layout import REFERENCE
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
 __all__ = ["ArchiveSource", "LayoutSource", "RegistrySource", "Source", "StoredImage", "read_document", "stored_images"]
 
 _CHUNK = 1 << 20
+_AHEAD = 1 << 13
+"""Bytes that are read at a time where an archive is searched for its files."""
+_MOST_MEMBERS = 100_000
+_OTHERS = "do not use it; tell those who have made it"
+_NO_ARCHIVE = (
+    "name an archive of an OCI layout that is not compressed, as `docker save` and `esker containerize` write it"
+)
 _DEEPEST = 3
 """How many indexes may lie in each other."""
 _DOCUMENTS = {MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX}
@@ -91,16 +99,10 @@ class ArchiveSource:
         self.name = f"{path}:{tag}" if tag else path
         self._path = path
         self._tag = tag
-        with files.refused("read", path, ImageError):
-            try:
-                with tarfile.open(path, "r:") as archive:
-                    self._members = {
-                        member.name.removeprefix("./"): (member.offset_data, member.size)
-                        for member in archive
-                        if member.isreg()
-                    }
-            except tarfile.TarError as error:
-                raise Malformed(f"`{path}` is no archive of an image: {error}") from error
+        try:
+            self._members = _places(path)
+        except Malformed as error:
+            raise Malformed(f"`{path}` is no archive of an image: {error.message}", hint=_NO_ARCHIVE) from error
 
     def top(self) -> tuple[Descriptor, ...]:
         """Return what `index.json` names."""
@@ -116,7 +118,7 @@ class ArchiveSource:
             raise ImageError(f"the archive `{self._path}` holds no `{name}`", hint="write the image once more")
         start, size = self._members[name]
         if largest is not None and size > largest:
-            raise Malformed(f"`{name}` in `{self._path}` has more than {largest >> 20} MiB")
+            raise Malformed(f"`{name}` in `{self._path}` has more than {largest >> 20} MiB", hint=_OTHERS)
         with files.refused("read", self._path, ImageError), open(self._path, "rb") as file:
             file.seek(start)
             while size and (data := file.read(min(size, _CHUNK))):
@@ -133,31 +135,38 @@ class RegistrySource:
         self.name = f"{self.place}{'@' if ':' in label else ':'}{label}"
         self.repository = repository
         self._label = label
+        self._top: Descriptor | None = None
 
     def top(self) -> tuple[Descriptor, ...]:
-        """Return what the registry has under the tag or digest."""
-        answer = self.repository.manifest(self._label)
-        if answer is None:
-            raise RegistryError(f"there is no image `{self.name}`", hint="check the name and the tag", status=404)
-        return (answer[0],)
+        """Return what the registry has under the tag or digest, each time what it had the first time."""
+        if self._top is None:
+            answer = self.repository.manifest(self._label)
+            if answer is None:
+                raise RegistryError(f"there is no image `{self.name}`", hint="check the name and the tag", status=404)
+            self._top = answer[0]
+        return (self._top,)
 
     def pieces(self, descriptor: Descriptor) -> Iterator[bytes]:
         """Yield the content of a blob, a manifest or an index."""
         if descriptor.media_type in _DOCUMENTS:
             answer = self.repository.manifest(descriptor.digest)
             if answer is None:
-                raise RegistryError(f"`{self.name}` lacks `{descriptor.digest}`", status=404)
+                raise RegistryError(
+                    f"`{self.name}` lacks `{descriptor.digest}`", hint="push the image once more", status=404
+                )
             yield answer[1]
         else:
             yield from self._fetched(descriptor)
 
     def _fetched(self, descriptor: Descriptor) -> Iterator[bytes]:
         """Yield a blob once it is here: if the connection breaks meanwhile, it is fetched again."""
-        with tempfile.TemporaryFile() as file:
+        with files.refused("write", tempfile.gettempdir(), ImageError), tempfile.TemporaryFile() as file:
 
             def take(data: bytes) -> None:
                 if file.tell() + len(data) > descriptor.size + _CHUNK:
-                    raise ImageError(f"`{descriptor.digest}` of `{self.name}` is larger than its manifest says")
+                    raise ImageError(
+                        f"`{descriptor.digest}` of `{self.name}` is larger than its manifest says", hint=_OTHERS
+                    )
                 file.write(data)
 
             def restart() -> None:
@@ -170,10 +179,26 @@ class RegistrySource:
                 yield data
 
 
+def _places(path: str) -> dict[str, tuple[int, int]]:
+    """Return where the contents of an archive's files begin, and their sizes; raises ImageError and Malformed."""
+    places: dict[str, tuple[int, int]] = {}
+    with files.refused("read", path, ImageError), open(path, "rb", opener=files.plain, buffering=0) as file:
+        reader = TarReader(iter(partial(file.read, _AHEAD), b""), skip=lambda size: file.seek(size, os.SEEK_CUR))
+        whole = os.fstat(file.fileno()).st_size
+        for member in reader:
+            if reader.position + member.size > whole:
+                raise Malformed("it ends too early")
+            if member.number >= _MOST_MEMBERS:
+                raise Malformed(f"it has more than {_MOST_MEMBERS} members")
+            if member.kind == FILE:
+                places[member.path.removeprefix("./")] = reader.position, member.size
+    return places
+
+
 def _top(data: bytes, name: str, tag: str) -> tuple[Descriptor, ...]:
     content = document(data, f"`index.json` of `{name}`")
     if isinstance(content, Manifest):
-        raise Malformed(f"`index.json` of `{name}` is no index")
+        raise Malformed(f"`index.json` of `{name}` is no index", hint=_OTHERS)
     entries = content.manifests
     tags = [each.annotations.get(REFERENCE, "").rpartition(":")[2] for each in entries]  # a tag, or a whole name
     if tag:
@@ -187,7 +212,9 @@ def _top(data: bytes, name: str, tag: str) -> tuple[Descriptor, ...]:
 def read_document(source: Source, descriptor: Descriptor) -> bytes:
     """Return a manifest, an index or a configuration; raises CorruptedBlob and Malformed."""
     if descriptor.size > LARGEST_DOCUMENT:
-        raise Malformed(f"`{descriptor.digest}` of `{source.name}` has more than {LARGEST_DOCUMENT >> 20} MiB")
+        raise Malformed(
+            f"`{descriptor.digest}` of `{source.name}` has more than {LARGEST_DOCUMENT >> 20} MiB", hint=_OTHERS
+        )
     data = bytearray()
     for piece in source.pieces(descriptor):
         data += piece
@@ -211,13 +238,15 @@ def stored_images(source: Source) -> tuple[StoredImage, ...]:
         content = document(read_document(source, descriptor), f"`{descriptor.digest}` of `{source.name}`")
         if isinstance(content, Index):
             if depth > _DEEPEST:
-                raise Malformed(f"more than {_DEEPEST} indexes lie in each other in `{source.name}`")
+                raise Malformed(f"more than {_DEEPEST} indexes lie in each other in `{source.name}`", hint=_OTHERS)
             pending += [(each, depth + 1) for each in content.manifests if not _is_attached(each)]
         else:
             data = read_document(source, content.config)
             config = config_document.parse(data, f"the configuration `{content.config.digest}` of `{source.name}`")
             if len(config.diff_ids) != len(content.layers):
-                raise Malformed(f"`{descriptor.digest}` of `{source.name}` has another number of layers than it says")
+                raise Malformed(
+                    f"`{descriptor.digest}` of `{source.name}` has another number of layers than it says", hint=_OTHERS
+                )
             images[descriptor.digest] = StoredImage(descriptor, content, config)
     return tuple(sorted(images.values(), key=lambda image: (str(image.config.platform), image.descriptor.digest)))
 

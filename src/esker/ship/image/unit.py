@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["APPLICATION", "CONFIGURATION", "Directory", "Entry", "File", "HardLink", "SymbolicLink", "Unit"]
-
-CONFIGURATION = "configuration"
-"""The category of the last layer but one: what joins the packages, and the files below `/etc`."""
-APPLICATION = "application"
-"""The category of the last layer: the project's own files and the wheel that is built of it."""
+__all__ = ["Directory", "Entry", "File", "HardLink", "SymbolicLink", "Unit"]
 
 
 class Directory(NamedTuple):
@@ -38,6 +33,8 @@ class File(NamedTuple):
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
+    sha256: str = ""
+    """Of the content, in hexadecimal, if the unit's key was made of it: another content is refused."""
 
 
 class SymbolicLink(NamedTuple):
@@ -73,6 +70,6 @@ class Unit(NamedTuple):
     entries: Callable[[], Iterable[Entry]]
     """Lists what the unit puts into the image, in any order; called in the process that makes the layer."""
     category: str = ""
-    """The layer that it belongs to: a name of the explicit table, CONFIGURATION, APPLICATION, or none."""
+    """The layer that it belongs to: a name of the explicit table or of `layer_names`, or none."""
     version: str = ""
     """What people are shown beside the name, when images are compared."""

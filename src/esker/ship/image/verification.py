@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from esker.errors import ImageError
+from esker.errors import ImageError, RegistryError
 from esker.ship.image.layer_archives import layer_archive
 from esker.ship.image.stored import stored_images
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from esker.ship.image.stored import Source, StoredImage
 
 __all__ = ["Verification", "verify"]
+
+_NOT_THERE = 404
 
 
 class Verification(NamedTuple):
@@ -31,7 +33,8 @@ class Verification(NamedTuple):
 def verify(source: Source, *, progress: Progress | None = None) -> Verification:
     """Compute all digests of the images of a source, before and after compression.
 
-    Raises CorruptedBlob for a manifest, an index or a configuration, because nothing below it can be known then.
+    Raises CorruptedBlob for a manifest, an index or a configuration, because nothing below it can be known then, and
+    ImageError for a blob that cannot be read: nobody knows then if it is right.
     """
     images = stored_images(source)
     layers = {
@@ -46,12 +49,21 @@ def verify(source: Source, *, progress: Progress | None = None) -> Verification:
         try:
             _verify(source, layer, diff_id)
         except ImageError as fault:
+            if not _is_of_the_image(fault):
+                raise
             faults.append(fault)
         if progress:
             progress.advance()
     if progress:
         progress.end()
     return Verification(images, len(layers), sum(layer.size for layer in layers.values()), tuple(faults))
+
+
+def _is_of_the_image(fault: ImageError) -> bool:
+    """Return whether a fault is the image's, and not that of a registry, a network or a disk."""
+    if isinstance(fault, RegistryError):
+        return fault.status == _NOT_THERE
+    return not isinstance(fault.__cause__, OSError) or isinstance(fault.__cause__, FileNotFoundError)
 
 
 def _verify(source: Source, layer: Descriptor, diff_id: str) -> None:

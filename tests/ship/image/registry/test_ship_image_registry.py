@@ -21,7 +21,7 @@ from esker.ship.image.registry.repository import Repository
 from esker.ship.image.stored import RegistrySource, stored_images
 from esker.ship.image.unit import File
 from esker.ship.image.verification import verify
-from tests.support.fake_registry import FakeRegistry
+from tests.support.fake_registry import FakeRegistry, Fault
 from tests.support.image_tools import RegistryServer
 from tests.support.images import AMD64, ARM64, builder, image, unit, units
 
@@ -282,3 +282,29 @@ def test_a_blob_that_the_registry_has_lost_is_sent_after_all(server, tmp_path, c
     pushed = push(named(server), [its], made, client(server))
     assert lost in {each.digest for each in pushed.uploaded}
     assert verify(RegistrySource(Repository(client(server), "team/app"), "1.0")).faults == ()
+
+
+def test_a_registry_that_fails_is_not_said_to_have_damaged_blobs(server, tmp_path, client):
+    """The advice for damaged blobs is to delete them; a blob that the registry does not have is a fault of the image."""
+    made = builder(tmp_path)
+    its = image(made)
+    push(named(server), [its], made, client(server))
+    digest = its.layers[0].descriptor.digest
+    server.faults += [Fault("GET", f"/blobs/{digest}", 503)] * 5
+    source = RegistrySource(Repository(client(server), "team/app"), "1.0")
+    with pytest.raises(RegistryError, match="503"):
+        verify(source)
+    del server.blobs["team/app", digest]
+    (fault,) = verify(source).faults
+    assert digest in fault.message
+
+
+def test_what_a_tag_names_is_asked_for_once(server, tmp_path, client):
+    """So that the digest that is shown is that of the image which was looked into, if somebody pushes meanwhile."""
+    made = builder(tmp_path)
+    its = image(made)
+    push(named(server), [its], made, client(server))
+    source = RegistrySource(Repository(client(server), "team/app"), "1.0")
+    (first,) = stored_images(source)
+    push(named(server), [image(made, units("new"))], made, client(server))
+    assert source.top()[0].digest == first.descriptor.digest == its.descriptor.digest

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
+import socket
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -14,7 +17,7 @@ from esker.errors import CommandFailed, ImageError, InvalidFile, RegistryError
 from esker.formats.oci.documents import describe
 from esker.formats.oci.reference import parse
 from esker.ship.image.blobs import Blobs
-from esker.ship.image.registry.client import Registry
+from esker.ship.image.registry.client import Registry, Request
 from esker.ship.image.registry.credentials import Credentials, credentials_of, find_login
 from esker.ship.image.registry.push import push
 from esker.ship.image.registry.repository import Repository
@@ -201,8 +204,11 @@ def test_a_redirect_gets_no_credentials(tmp_path, ask):
 def test_a_redirect_to_a_place_without_encryption_is_refused(server, blobs, repository):
     """But for this machine."""
     server.faults.append(Fault("GET", "/blobs/", 307, {"Location": "http://files.example/x"}))
-    with pytest.raises(RegistryError, match=r"leads to an address without encryption: `http://files\.example`"):
+    with pytest.raises(
+        RegistryError, match=r"leads to an address without encryption: `http://files\.example`"
+    ) as caught:
         repository(server).small_blob(blobs[1])
+    assert "X-Forwarded-Proto" in caught.value.hint
 
 
 def test_plain_http_is_for_this_machine_alone():
@@ -264,7 +270,7 @@ def test_a_login_without_the_right_is_told_so(tmp_path, ask):
         assert caught.value.hint == f"this login may not do that: docker login {server.host}"
 
 
-@pytest.mark.parametrize("realm", ["http://auth.example/token", "file:///etc/passwd", ""])
+@pytest.mark.parametrize("realm", ["http://auth.example/token", "file:///etc/passwd", "http://[::1/x", ""])
 def test_a_login_is_not_sent_to_any_realm(tmp_path, server, realm, ask):
     """Without encryption only this machine gets it; other kinds of addresses are no realm."""
     challenge = {"WWW-Authenticate": f'Bearer realm="{realm}",service="x"'}
@@ -356,3 +362,66 @@ def test_a_blob_larger_than_its_manifest_says_is_cut_off(tmp_path, server, repos
     server.blobs["app", small.digest] = DATA * 3
     with pytest.raises(ImageError, match="is larger than its manifest says"):
         _fetch(repository(server), small, Blobs(str(tmp_path)))
+
+
+BROKEN = "http://[::1/x"
+"""What looks like an address and is none."""
+
+
+def test_an_address_that_is_none_is_refused(server, blobs, repository):
+    """Whether it is one to go to or one to upload to; the message has it."""
+    server.faults.append(Fault("GET", "/manifests/", 307, {"Location": BROKEN}))
+    with pytest.raises(RegistryError, match=r"leads to `http://\[::1/x`, which is no address"):
+        repository(server).manifest("1")
+    server.faults += [Fault("POST", "/uploads/", 202, {"Location": BROKEN})] * 5
+    with pytest.raises(RegistryError, match="which is no address"):
+        repository(server).upload(blobs[1], blobs[0])
+
+
+def test_a_full_disk_is_no_reason_to_ask_again(tmp_path, server, monkeypatch, repository):
+    """It is full the next time too; the message names the disk, and not the network."""
+    from esker.ship.image.registry.pull import _fetch
+
+    blob = describe(DATA, "application/octet-stream")
+    server.blobs["app", blob.digest] = DATA
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(ImageError, match=f"cannot write `{tmp_path}/sha256`: no space left on device"):
+            _fetch(repository(server), blob, Blobs(str(tmp_path)))
+    assert len(server.requests()) == 1
+    assert os.listdir(tmp_path / "sha256") == []
+
+
+def test_nobody_waits_for_an_answer_after_an_interruption(server, ask):
+    """Requests that are under way end, and none is tried again."""
+    registry, asked, waited = ask(server.host, pause=None), Event(), []
+    silent = Thread(target=_be_silent, args=(listening := socket.create_server(("127.0.0.1", 0)), asked, waited))
+    silent.start()
+    address = f"http://127.0.0.1:{listening.getsockname()[1]}/x"
+
+    def call(method):
+        if method == "interrupt":
+            assert asked.wait(60)
+            raise KeyboardInterrupt
+        registry.ask(Request(method, address, ""), {200})
+
+    with listening, pytest.raises(KeyboardInterrupt):
+        registry.together(call, ["interrupt", "GET", "PUT"], at_once=3)
+    silent.join()
+    assert waited == [b"", b""]  # the connections have ended, and not the server's patience
+
+
+def _be_silent(listening, asked, waited):
+    """Take two requests, answer none, and keep what comes after them."""
+    connections = [listening.accept()[0] for _ in range(2)]
+    for connection in connections:
+        connection.settimeout(20)
+        connection.recv(1 << 16)
+    asked.set()
+    for connection in connections:
+        waited.append(connection.recv(1 << 16))
+        connection.close()

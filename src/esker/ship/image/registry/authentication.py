@@ -90,7 +90,10 @@ class Authentication:
         return self._login
 
     def _token(self, parameters: Mapping[str, str], scope: str, login: Login | None) -> str:
-        realm = urlsplit(parameters.get("realm", ""))
+        try:
+            realm = urlsplit(parameters.get("realm", ""))
+        except ValueError:
+            realm = urlsplit("")
         if realm.scheme not in {"http", "https"} or not realm.hostname:
             raise self._error("it names no address where a token is to be had")
         if login and realm.scheme != "https" and not is_loopback(realm.hostname):

@@ -10,10 +10,10 @@ Specification: OCI distribution-spec v1.1.
 from __future__ import annotations
 
 import random
-import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple, Self
+from threading import Event, Lock
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from esker.errors import HostError, RegistryError
@@ -24,13 +24,16 @@ from esker.host.http import Answer, Connection, is_loopback
 from esker.ship.image.registry.authentication import Authentication
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from esker.host.http import FilePart
     from esker.ship.image.registry.credentials import Credentials
 
 __all__ = ["AGAIN", "Registry", "Request"]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 AGAIN = frozenset({429, 500, 502, 503, 504})
 """The statuses after which a request is tried again."""
@@ -42,6 +45,10 @@ _MOST_REDIRECTS = 5
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 _WRONG_DIGEST = "DIGEST_INVALID"
 """OCI's word for a blob that is not what its digest says."""
+_WRONG = "tell those who run the registry"
+_BEHIND_PROXY = (
+    f"{_WRONG}: behind a proxy it has to be told its address, by X-Forwarded-Proto or in its own configuration"
+)
 _SHOWN = 200
 """Characters of a registry's own words that a message has."""
 
@@ -61,15 +68,17 @@ class Request(NamedTuple):
 class Registry:
     """A registry, and the connections to it, which several threads may use at once; a context manager."""
 
-    def __init__(self, host: str, credentials: Credentials, *, pause: Callable[[float], object] = time.sleep) -> None:
+    def __init__(self, host: str, credentials: Credentials, *, pause: Callable[[float], object] | None = None) -> None:
         self.host = host
         name = urlsplit(f"//{host}").hostname or ""
         self.origin = f"{'http' if is_loopback(name) else 'https'}://{host}"
         self._authentication = Authentication(host, credentials)
-        self._pause = pause
+        self._interrupted = Event()
+        self._pause = pause or self._interrupted.wait
         self._lock = Lock()
         self._idle: dict[str, list[Connection]] = {}
         """Connections that nobody uses at this moment, by their origins."""
+        self._used: set[Connection] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +95,30 @@ class Registry:
             self._idle = {}
         for connection in connections:
             connection.close()
+
+    def together(self, call: Callable[[T], R], values: Iterable[T], *, at_once: int) -> list[R]:
+        """Call a function that asks the registry for each value, some at a time; return the results in their order.
+
+        After an interruption nobody waits for an answer: the connections are ended, and nothing is tried again.
+        """
+        with ThreadPoolExecutor(at_once, thread_name_prefix="esker-registry") as pool:
+            futures: list[Future[R]] = []
+            try:
+                for value in values:
+                    futures.append(pool.submit(call, value))  # noqa: PERF401  # an interruption may come between two
+                return [future.result() for future in futures]
+            except KeyboardInterrupt:
+                self._interrupt()
+                raise
+            finally:
+                for future in futures:
+                    future.cancel()
+
+    def _interrupt(self) -> None:
+        self._interrupted.set()
+        with self._lock:
+            for connection in self._used:
+                connection.interrupt()
 
     def ask(
         self,
@@ -106,7 +139,7 @@ class Registry:
             try:
                 answer = self._once(request, take)
             except HostError as error:
-                if attempt == attempts:
+                if attempt == attempts or self._interrupted.is_set():
                     raise RegistryError(error.message, hint=error.hint) from error
                 asked = None
             else:
@@ -124,6 +157,19 @@ class Registry:
         """Wait before the next attempt, as long as the registry has asked for, or longer each time."""
         self._pause(_pause_after(attempt, asked))
 
+    def address(self, place: str, given: str) -> str:
+        """Return the whole address that the registry has given at a place; raises RegistryError if it is none."""
+        try:
+            whole = urljoin(place, given)
+            _ = urlsplit(whole).port  # looks at it, too
+        except ValueError as error:
+            shown = printable(redact(given))[:_SHOWN]
+            raise RegistryError(
+                f"`{self.host}` leads to `{shown}`, which is no address: {error}",
+                hint=_WRONG,
+            ) from error
+        return whole
+
     def _once(self, request: Request, take: Callable[[bytes], object] | None) -> Answer:
         """Send a request, and where the registry asks who sends it, once more with the answer to that."""
         used = self._authentication.header(request.scope)
@@ -138,13 +184,15 @@ class Registry:
         self, request: Request, take: Callable[[bytes], object] | None, authorization: Mapping[str, str]
     ) -> tuple[Answer, bool]:
         """Send a request, and follow the redirects of one that only reads; also return if the registry has answered."""
-        address = urljoin(self.origin, request.target)
+        address = self.address(self.origin, request.target)
         for _ in range(_MOST_REDIRECTS):
             parts = urlsplit(address)
             origin = f"{parts.scheme}://{parts.netloc}"
             own = origin == self.origin
             if not own and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-                raise RegistryError(f"`{self.host}` leads to an address without encryption: `{redact(origin)}`")
+                raise RegistryError(
+                    f"`{self.host}` leads to an address without encryption: `{redact(origin)}`", hint=_BEHIND_PROXY
+                )
             target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
             headers = {"User-Agent": "esker", **request.headers, **(authorization if own else {})}
             with self._connection(origin) as connection:
@@ -152,8 +200,10 @@ class Registry:
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or not location or request.method not in {"GET", "HEAD"}:
                 return answer, own
-            address = urljoin(address, location)
-        raise RegistryError(f"`{self.host}` leads from one address to the next, more than {_MOST_REDIRECTS} times")
+            address = self.address(address, location)
+        raise RegistryError(
+            f"`{self.host}` leads from one address to the next, more than {_MOST_REDIRECTS} times", hint=_WRONG
+        )
 
     @contextmanager
     def _connection(self, origin: str) -> Iterator[Connection]:
@@ -161,10 +211,14 @@ class Registry:
         with self._lock:
             idle = self._idle.setdefault(origin, [])
             connection = idle.pop() if idle else Connection(origin)
+            self._used.add(connection)
+            if self._interrupted.is_set():
+                connection.interrupt()
         try:
             yield connection
         finally:
             with self._lock:
+                self._used.discard(connection)
                 self._idle.setdefault(origin, []).append(connection)
 
     def _refusal(self, request: Request, answer: Answer) -> RegistryError:

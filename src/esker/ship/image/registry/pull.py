@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from esker.errors import ImageError, RegistryError, UsageError
@@ -64,14 +63,7 @@ class _Remote:
 
 def fetch_layers(repository: Repository, blobs: Blobs, layers: Sequence[Descriptor]) -> None:
     """Put layers into a directory of blobs, some at a time, each checked; raises ImageError."""
-    with ThreadPoolExecutor(_TOGETHER, thread_name_prefix="esker-registry") as pool:
-        futures = [pool.submit(_fetch, repository, each, blobs) for each in layers]
-        try:
-            for future in futures:
-                future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+    repository.registry.together(lambda layer: _fetch(repository, layer, blobs), layers, at_once=_TOGETHER)
 
 
 def _fetch(repository: Repository, layer: Descriptor, blobs: Blobs) -> None:
@@ -80,7 +72,10 @@ def _fetch(repository: Repository, layer: Descriptor, blobs: Blobs) -> None:
 
         def take(data: bytes) -> None:
             if blob.size + len(data) > layer.size:
-                raise ImageError(f"the layer `{layer.digest}` of `{repository.path}` is larger than its manifest says")
+                raise ImageError(
+                    f"the layer `{layer.digest}` of `{repository.path}` is larger than its manifest says",
+                    hint="take another base, or tell those who run the registry",
+                )
             blob.write(data)
 
         repository.blob(layer, take, blob.restart)

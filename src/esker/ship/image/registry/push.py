@@ -9,8 +9,7 @@ Specification: OCI distribution-spec v1.1, "Pushing".
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import Malformed, RegistryError, UsageError
 from esker.formats.oci.documents import (
@@ -26,7 +25,7 @@ from esker.ship.image.layout import index_of
 from esker.ship.image.registry.repository import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from esker.formats.oci.reference import Reference
     from esker.progress import Progress
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
     from esker.ship.image.registry.client import Registry
 
 __all__ = ["Pushed", "push"]
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 _TOGETHER = 6
 """How many blobs are asked for or sent at a time: a registry computes digests, and its network waits."""
@@ -142,13 +138,14 @@ class _Sending:
             for each in (image.config_descriptor, *(layer.descriptor for layer in image.layers))
         }
         unknown = [each for digest, each in blobs.items() if digest not in there]
-        locations = _together(self._asked, unknown)
+        registry = self._repository.registry
+        locations = registry.together(self._asked, unknown, at_once=_TOGETHER)
         missing = [(each, place) for each, place in zip(unknown, locations, strict=True) if place is not None]
         if missing:
             self._builder.provide(self._images, [each.digest for each, _ in missing])
-            self._progress.begin(f"Sending to {self._repository.registry.host}", total=len(missing), unit="blob")
+            self._progress.begin(f"Sending to {registry.host}", total=len(missing), unit="blob")
             missing.sort(key=lambda pair: -pair[0].size)
-            _together(self._uploaded, missing)
+            registry.together(self._uploaded, missing, at_once=_TOGETHER)
 
     def _asked(self, blob: Descriptor) -> str | None:
         """Return None for a blob that the repository has now, or where it is to be uploaded, "" for anywhere."""
@@ -168,14 +165,3 @@ class _Sending:
         self._repository.upload(blob, self._builder.blobs, location)
         self.uploaded.append(blob)
         self._progress.advance()
-
-
-def _together(call: Callable[[T], R], values: Sequence[T]) -> list[R]:
-    """Call a function for each value, some at a time, and return the results in their order."""
-    with ThreadPoolExecutor(_TOGETHER, thread_name_prefix="esker-registry") as pool:
-        futures = [pool.submit(call, value) for value in values]
-        try:
-            return [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urljoin
+from urllib.parse import quote, urlencode
 
 from esker.errors import RegistryError
 from esker.formats.oci.documents import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor, digest_of
@@ -148,8 +148,10 @@ class Repository:
     def _location(self, answer: Answer) -> str:
         location = answer.headers.get("location")
         if not location:
-            raise RegistryError(f"`{self.registry.host}` does not say where to upload to")
-        return urljoin(f"{self.registry.origin}/v2/{self.path}/", location)
+            raise RegistryError(
+                f"`{self.registry.host}` does not say where to upload to", hint="tell those who run the registry"
+            )
+        return self.registry.address(f"{self.registry.origin}/v2/{self.path}/", location)
 
     def _ask(  # noqa: PLR0913  # the parts of a request
         self,
