@@ -181,7 +181,7 @@ def _fetch(making: Making, url: str, path: str) -> None:
                 raise HostError(f"`{source}` cannot be read: {error.strerror}", hint=f"check {_MIRROR}") from error
         else:
             try:
-                download(source, path)
+                download(source, path, largest=making.settings.largest_wheel)
             except HostError as error:
                 error.hint = f"{error.hint}; or {_OTHERS}" if error.hint else _OTHERS
                 raise
