@@ -194,6 +194,14 @@ def test_wheels_are_chosen_for_the_interpreter_and_not_for_the_one_that_runs(ind
     assert chosen.filename == "app-1.0-cp313-cp313-any.whl"
 
 
+def test_what_was_yanked_since_is_installed_as_it_is_locked(index, python_of):
+    """A lock is a promise, also of a version that nobody should choose any more."""
+    index.add("app", "1.0")
+    index.yank("app", "1.0")
+    [made] = python_of("app==1.0").wheels
+    assert glob.glob(f"{made.path}/lib/python*/site-packages/app.py")
+
+
 def test_an_unreachable_index_leaves_nothing(index, lock_of, environ, store, tmp_path):
     """Without an index and without a cache the error says so, and the store holds nothing."""
     index.add("app", "1.0")
