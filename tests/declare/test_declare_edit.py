@@ -422,6 +422,22 @@ def test_the_last_conda_package_leaves_the_line_endings_alone():
     assert without_packages(text, ["conda/jq"]).text == expected
 
 
+@pytest.mark.parametrize(
+    ("table", "left"),
+    [
+        ("[plugins.esker.conda]\ndependencies = ['jq']\n", ""),
+        ("[plugins.esker]\n\n[plugins.esker.conda]\ndependencies = ['jq']\n", "[plugins.esker]\n"),
+        (
+            "[plugins.esker.conda]\nchannels = ['x']\ndependencies = ['jq']\n",
+            "[plugins.esker.conda]\nchannels = ['x']\n",
+        ),
+    ],
+)
+def test_the_last_conda_package_takes_its_table_along(table, left):
+    """An empty table would keep a lock of conda packages; what the table says besides stays."""
+    assert without_packages(V14 + "\n" + table, ["jq"]).text.rstrip() == (V14 + "\n" + left).rstrip()
+
+
 def test_what_tomlkit_does_not_read_is_no_internal_error():
     """A valid layout that the editor does not know is told, and left to the user."""
     text = V14 + "[plugins]\nesker.python.dependencies = ['a']\nesker.python.version = '>=3.11'\n"

@@ -103,9 +103,15 @@ def _without_header(text: str, path: Path) -> str | None:
     before = "\n".join(lines[: number - 1]).rstrip()
     before += "\r" if before and "\r\n" in text else ""
     edited = "\n".join([*([before] if before else []), *lines[number:]])
-    values = tomllib.loads(text)
-    del at(values, path[:-1])[path[-1]]
-    return edited if tomllib.loads(edited) == values else None
+    values, remaining = tomllib.loads(text), tomllib.loads(edited)
+    for depth in range(len(path), 0, -1):  # tables above exist through the header alone, or have one of their own
+        above = at(values, path[: depth - 1])
+        del above[path[depth - 1]]
+        if remaining == values:
+            return edited
+        if above:
+            break
+    return None
 
 
 def _without_key_candidates(text: str, path: Path) -> Iterator[str]:
