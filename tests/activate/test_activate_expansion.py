@@ -69,6 +69,8 @@ def test_simple_values_mean_what_they_mean_to_bash(value):
         ('`echo "a b" \')\'`"', 'a b )"'),
         (r'\"$(echo "\"")"', '""' + '"'),
         ('${A//"f"/g}', "girst"),
+        ("$(echo x)\\", "x\\"),
+        ("${A:-d} \\\\\\", "first \\\\"),
     ],
 )
 def test_other_values_are_for_bash(value, expected):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import random
 import signal
+import string
 import subprocess
 import sys
 
@@ -443,3 +445,15 @@ def test_the_watcher_has_nothing_of_the_caller(project, environ, holding):
     with open(f"/proc/{watcher}/comm") as file:
         assert file.read() == "esker-watcher\n"
     holder.end()
+
+
+def test_a_shell_that_cannot_remember_the_environment_is_not_in_it(project, environ):
+    """Of variables too large for `_ESKER_UNDO` nothing is left in the shell, which starts programs as before."""
+    large = "".join(random.Random(1).choices(string.ascii_letters, k=80_000))
+    directory = project(f"{HOOK}{ENDS}[vars]\nLARGE = '{large}'\n")
+    script = f'eval "$({ESKER} activate)"; echo "$? ${{A-none}}"; env cat .flox/cache/ends'
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=directory, env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"1 none\nx {directory}\n"
+    assert "are too large to be undone" in done.stderr

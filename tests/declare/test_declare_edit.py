@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from esker.declare.edit import (
     Edit,
     touches_activation,
+    with_include,
     with_names,
     with_requirements,
     without_group,
@@ -17,7 +18,7 @@ from esker.declare.edit import (
 )
 from esker.declare.template import manifest
 from esker.declare.validate import read_text
-from esker.errors import EskerError, InvalidManifest, NotFound, UsageError
+from esker.errors import EskerError, InvalidManifest, NotEditable, NotFound, UsageError
 
 V14 = 'schema-version = "1.14.0"\n'
 PYTHON = V14 + "\n[plugins.esker.python]\n"
@@ -392,3 +393,47 @@ def test_an_environment_is_included_once_above_the_others(before, after):
     assert with_include(head + before, "new", None) == head + after
     named = with_include(head + before, "other", "else")
     assert tomllib.loads(named)["include"]["environments"][-1] == {"dir": "other", "name": "else"}
+
+
+@pytest.mark.parametrize("end", ["\n    # 'scipy',\n]", " # the last\n]", "\n    # a, 'b', [c\n]  # end"])
+def test_a_comment_may_follow_the_last_package(end):
+    """The last package need not have a comma, also where a comment follows it."""
+    text = PYTHON + f"dependencies = [\n    'pandas', # first, [\n    'numpy'{end}\nversion = '>=3.11'\n"
+    edit = with_requirements(text, ["idna", "six>=1"])
+    assert dependencies(edit.text) == ("pandas", "numpy", "idna", "six>=1")
+    lines = edit.text.replace("'numpy',", "'numpy'").splitlines()
+    assert [line for line in lines if "idna" not in line and "six" not in line] == text.splitlines()
+
+
+def test_the_last_conda_package_leaves_the_line_endings_alone():
+    """The table goes with its last package; the lines before and after it keep their ends."""
+    conda = '[plugins.esker.conda]\ndependencies = ["jq"]\n'
+    before, after = PYTHON + "dependencies = ['idna']\n", "\n[hook]\non-activate = ':'\n"
+    text, expected = ("".join(parts).replace("\n", "\r\n") for parts in ((before, "\n", conda, after), (before, after)))
+    assert without_packages(text, ["conda/jq"]).text == expected
+
+
+@pytest.mark.parametrize(
+    ("table", "left"),
+    [
+        ("[plugins.esker.conda]\ndependencies = ['jq']\n", ""),
+        ("[plugins.esker]\n\n[plugins.esker.conda]\ndependencies = ['jq']\n", "[plugins.esker]\n"),
+        (
+            "[plugins.esker.conda]\nchannels = ['x']\ndependencies = ['jq']\n",
+            "[plugins.esker.conda]\nchannels = ['x']\n",
+        ),
+    ],
+)
+def test_the_last_conda_package_takes_its_table_along(table, left):
+    """An empty table would keep a lock of conda packages; what the table says besides stays."""
+    assert without_packages(V14 + "\n" + table, ["jq"]).text.rstrip() == (V14 + "\n" + left).rstrip()
+
+
+def test_what_tomlkit_does_not_read_is_no_internal_error():
+    """A valid layout that the editor does not know is told, and left to the user."""
+    text = V14 + "[plugins]\nesker.python.dependencies = ['a']\nesker.python.version = '>=3.11'\n"
+    text += "[include]\nenvironments = [{ dir = '../x' }]\n[plugins.esker.conda]\ndependencies = []\n"
+    read_text(text)
+    for edit in (lambda: with_requirements(text, ["b"]), lambda: with_include(text, "../y", None)):
+        with pytest.raises(NotEditable, match="laid out in a way"):
+            edit()

@@ -70,6 +70,16 @@ def test_another_implementation_is_named(posing):
     assert refusal(posing(pypy, version="3.10.14")) == "which is PyPy 3.10.14"
 
 
+def test_a_free_threaded_one_is_named_and_passed_over(posing):
+    """It has another directory for packages, and other wheels; `python3.13` may be one."""
+    build = {"abi": "cpython-313t-x86_64-linux-gnu", "version": "3.13.1", "executable": "/opt/python3.13t"}
+    named = posing(**build)
+    assert refusal(named) == "which is a free-threaded Python 3.13.1"
+    assert (
+        Interpreters({"PATH": os.path.dirname(named)}).find(None).executable == inspect(sys.executable, {}).executable
+    )
+
+
 def test_an_old_one_on_path_is_passed_over_and_listed(posing):
     """What nobody named is no error while there is another, and is told where there is none."""
     named = posing(executable="/opt/python3.6", version="3.6.15")

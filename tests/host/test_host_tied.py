@@ -54,6 +54,18 @@ def test_it_has_the_kept_descriptors_alone(output):
         os.close(descriptor)
 
 
+def test_a_descriptor_above_the_limit_on_open_files_does_not_matter():
+    """A caller may have lowered the limit since it opened the file."""
+    script = (
+        "import os, resource\n"
+        "from esker.host.tied import Tied\n"
+        "os.dup2(1, 200)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "Tied(lambda _: ['/bin/sh', '-c', 'echo ran'], env={}, output=1, kept=[]).wait()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True).stdout == b"ran\n"
+
+
 def test_it_is_told_that_it_is_tied(output):
     """It can wait for a byte, which comes once the kernel would send the signal."""
     argv = lambda tied: [shutil.which("bash"), "-c", f"read -r -N 1 -u {tied} word; echo got $word"]  # noqa: E731

@@ -310,6 +310,26 @@ def test_what_is_locked_stays_when_something_is_added(index, environ, interprete
     assert [str(package.version) for package in free.packages] == ["2.0", "1.0"]
 
 
+def test_a_yanked_version_is_kept_and_not_chosen(index, environ, interpreter):
+    """As with uv: a lock keeps one that was yanked since, `==` asks for one, and nothing else takes it."""
+    for version in ("1.0", "2.0"):
+        index.add("app", version)
+    index.add("other", "1.0")
+
+    def versions(*requirements, previous=None):
+        lock = resolve(inputs(*requirements), interpreter, Settings(environ).tools, previous=previous)
+        return lock, {package.name: str(package.version) for package in lock.packages}
+
+    before, _ = versions("app")
+    index.yank("app", "2.0")
+    environ["UV_NO_CACHE"] = "1"  # uv trusts its copy of the index page for ten minutes
+    assert versions("app", "other", previous=before)[1] == {"app": "2.0", "other": "1.0"}
+    assert versions("app")[1] == {"app": "1.0"}
+    assert versions("app==2.0")[1] == {"app": "2.0"}
+    with pytest.raises(ResolutionFailed, match=r"app==2\.0 was yanked"):
+        versions("app>=2")
+
+
 def test_an_old_pin_gives_way_to_a_new_requirement(index, environ, interpreter):
     """Where an old pin contradicts a new requirement, everything is resolved again instead of failing."""
     index.add("app", "1.0", requires=["base"])

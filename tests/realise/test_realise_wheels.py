@@ -8,10 +8,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from contextlib import suppress
 
+import msgspec
 import pytest
 from packaging.pylock import Package, PackageWheel, Pylock
 from packaging.version import Version
@@ -173,6 +175,31 @@ def test_a_lock_cannot_say_more_to_uv_than_hashes(index, lock_of, hashes):
     )
     with pytest.raises(RealisationFailed, match="`app` is locked without a SHA-2 hash"):
         selected_artifacts(lock, interpreter)
+
+
+def test_wheels_are_chosen_for_the_interpreter_and_not_for_the_one_that_runs(index, lock_of, monkeypatch):
+    """The running Python may be a free-threaded build, whose wheels the environment's Python cannot load."""
+    index.add("app", "1.0")
+    [(name, version, file)], interpreter = lock_of("app")
+    interpreter = msgspec.structs.replace(interpreter, version="3.13.1")
+    builds = ("cp313-cp313t", "cp313-cp313", "cp39-abi3")
+    wheels = [
+        PackageWheel(name=f"app-1.0-{build}-any.whl", url=file.url, hashes=file.hashes, size=file.size)
+        for build in builds
+    ]
+    package = Package(name=name, version=Version(version), wheels=wheels)
+    lock = Pylock(lock_version=Version("1.0"), created_by="x", packages=[package])
+    monkeypatch.setitem(sysconfig.get_config_vars(), "Py_GIL_DISABLED", 1)
+    [(_, _, chosen)] = selected_artifacts(lock, interpreter, platforms=["any"])
+    assert chosen.filename == "app-1.0-cp313-cp313-any.whl"
+
+
+def test_what_was_yanked_since_is_installed_as_it_is_locked(index, python_of):
+    """A lock is a promise, also of a version that nobody should choose any more."""
+    index.add("app", "1.0")
+    index.yank("app", "1.0")
+    [made] = python_of("app==1.0").wheels
+    assert glob.glob(f"{made.path}/lib/python*/site-packages/app.py")
 
 
 def test_an_unreachable_index_leaves_nothing(index, lock_of, environ, store, tmp_path):

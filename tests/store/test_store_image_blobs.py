@@ -101,6 +101,16 @@ def test_what_no_image_has_is_deleted_and_counted(store, lock):
     assert left(store) == ["a", "b"]
 
 
+def test_a_project_may_lie_where_a_name_is_not_utf_8(store, tmp_path):
+    """Its images are kept as those of any other, and do not keep anybody from collecting."""
+    lock = tmp_path / "\udcff.lock"
+    lock.write_text("")
+    keep(store, str(lock), amd=[blob(store, "a")])
+    blob(store, "b")
+    collect(store, live=())
+    assert left(store) == ["a"]
+
+
 def test_an_image_that_another_one_replaced(store, lock, clock):
     """Its blobs stay for an hour, in which it may still be sent; those of another platform are not replaced."""
     keep(store, lock, amd=[blob(store, "a"), blob(store, "both")], arm=[blob(store, "c")])

@@ -13,6 +13,7 @@ import pytest
 from esker.errors import NotFound, StoreError
 from esker.host import files
 from esker.store import roots
+from esker.store.collect import collect
 from esker.store.registration import Event, Generation
 from esker.store.store import Store
 from tests.support.children import Child, killed_at_each_step, steps
@@ -235,6 +236,18 @@ def test_a_registration_that_is_a_pipe_is_not_waited_for(store, link):
             function()
         assert caught.value.message == f"cannot read `{file}`: it is not a regular file"
         assert caught.value.hint == f"remove `{file}` and activate the environment again"
+
+
+def test_a_link_whose_path_is_not_utf_8_is_registered_as_any_other(store, tmp_path):
+    """A project may lie in a directory of any name; its registration must not keep everybody from collecting."""
+    link = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xc3/run/app-dev")
+    first, second = path(store, "first"), path(store, "second")
+    roots.switch(store, link, first)
+    roots.switch(store, link, second)
+    assert listed(store, link) == [(1, "first", False), (2, "second", True)]
+    assert roots.links_to(store, [second]) == [link]
+    assert collect(store, live=(), keep=1).paths == (first,)
+    assert os.readlink(link) == second
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,16 @@ def test_a_root_keeps_its_paths_until_it_is_removed(store, target):
     assert os.listdir(os.path.dirname(file_of(store))) == []
 
 
+def test_a_store_may_lie_where_a_name_is_not_utf_8(tmp_path):
+    """A root that names such paths is read as any other."""
+    store = Store(str(tmp_path / "\udcff" / "root"), durable=False)
+    path = store.build("target", "", lambda directory: None)
+    assert temporary_roots.write(store.root, "x", [path], [])
+    assert collect(store, live=()).paths == ()
+    temporary_roots.remove(store.root, "x")
+    assert collect(store, live=()).paths == (path,)
+
+
 def test_what_a_killed_holder_left_counts_until_it_is_removed(store, target):
     """The processes that are named have ended; what they started may run on as somebody whom we cannot see."""
     assert temporary_roots.write(store.root, "x", [target], GONE)

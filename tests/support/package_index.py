@@ -80,6 +80,7 @@ class PackageIndex:
         """For how many seconds an answer may be kept without asking again; None says nothing of it."""
         self._files: dict[str, dict[str, bytes]] = {}
         self._removed: set[str] = set()
+        self._yanked: set[str] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
@@ -130,6 +131,10 @@ class PackageIndex:
         else:
             self._removed.update(self._files[name])
 
+    def yank(self, name: str, version: str) -> None:
+        """Mark the files of a version as ones that nobody should choose any more (PEP 592)."""
+        self._yanked.update(file for file in self._files[name] if file.split("-")[1] == version)
+
     def files(self, name: str) -> dict[str, bytes]:
         """Return the files of a package by name."""
         return self._files[name]
@@ -143,7 +148,8 @@ class PackageIndex:
             return None
         if len(parts) == 2:  # /simple/NAME/
             links = (
-                f'<a href="/files/{parts[1]}/{name}#sha256={hashlib.sha256(data).hexdigest()}">{name}</a>'
+                f'<a href="/files/{parts[1]}/{name}#sha256={hashlib.sha256(data).hexdigest()}"'
+                f"{' data-yanked=broken' if name in self._yanked else ''}>{name}</a>"
                 for name, data in known.items()
             )
             return "text/html", f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode()

@@ -86,6 +86,8 @@ def quoted(value: str) -> str:
 
     >>> print(quoted('say "$(echo "$USER")"'))
     "say \"$(echo "$USER")\""
+    >>> print(quoted("$(pwd)\\"))
+    "$(pwd)\\"
     """
     parts = []
     index = 0
@@ -94,7 +96,7 @@ def quoted(value: str) -> str:
         is_inner = len(closings) > 1
         end = _unit_end(value, index, closings, is_inner=is_inner)
         text = value[index:end]
-        parts.append('\\"' if text == '"' and not is_inner else text)
+        parts.append(f"\\{text}" if text in {'"', "\\"} and not is_inner else text)  # a `\` alone is at the end
         index = end
     return f'"{"".join(parts)}"'
 

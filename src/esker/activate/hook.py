@@ -12,11 +12,13 @@ import _signal  # type: ignore[import-not-found]  # `signal` builds enumerations
 import os
 import sys
 
+from esker.activate import named_texts
 from esker.activate.left_in_bash import ENDED, EXPORTED, RETURNED, parse_left
 from esker.activate.shell_file import shell_text
 from esker.host.child import child
 from esker.host.memory_file import descriptor_path, memory_file
 from esker.host.process import find_program, start_failure
+from esker.host.runtime_directory import user_directory
 from esker.host.tied import Tied
 
 TYPE_CHECKING = False
@@ -87,7 +89,11 @@ def run(
     lines = f"{before}; {script}\n" if before else f"{script}\n"
     of_tool = () if tool is None else (tool.declarations, tool.text)
     with _files(_assignments(values), lines, "", "", *of_tool) as files:
-        status = _run_bash(bash, environ, files, deadline)
+        named = ("vars" if values else "", _NAME_OF_HOOK, *(() if tool is None else ("", tool.name)))
+        texts = named_texts.paths(
+            zip(named, (*files[:2], *files[4:]), strict=True), user_directory(environ.get("XDG_RUNTIME_DIR"))
+        )
+        status = _run_bash(bash, environ, files, texts, deadline)
         written, notes = map(_written, files[2:4])
     dots, done, entries = written.partition(_VALUES_DONE)
     if not done:
@@ -102,7 +108,7 @@ def run(
     if status != 0 or any(returned != "0" for *_, returned in ran):
         from esker.activate.hook_failure import failures
 
-        for warning in failures(ran, status, notes, bash, environ):
+        for warning in failures(ran, status, notes, texts, bash, environ):
             _warn(warning)
     return _merged(environ, exported)
 
@@ -236,17 +242,17 @@ def _run_bash(
     bash: str,
     environ: Mapping[str, str],
     files: Sequence[int],
+    texts: Sequence[str],
     deadline: Deadline | None,
 ) -> int:
     """Run bash and return the status it ended with; if a signal ended it, the status is the negative signal number.
 
     `files` are the descriptors of the values, the script, the result, the notes of failed commands and, if a tool has a
-    hook, of what the tool declares and of that hook.
+    hook, of what the tool declares and of that hook. `texts` are the paths at which bash reads those that it reads.
     """
     driver = shell_text(f"{os.path.dirname(__file__)}/hook.bash")
-    read, written = map(descriptor_path, (*files[:2], *files[4:])), map(str, files[2:4])
     options = (bash, "--noprofile", "--norc", "-p", "-c", driver, _NAME_OF_HOOK)
-    words = (bash, *written, *read)
+    words = (bash, *map(str, files[2:4]), *texts)
     limited = deadline is not None and deadline.is_limit
     try:
         with child(lambda: _started(options, words, environ, files, own_group=limited), moment=_MOMENT) as process:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from esker.activate.origin import place, sourced
 from esker.errors import ActivationFailed, HookCutOff
-from esker.host.memory_file import descriptor_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 __all__ = ["failures", "not_begun", "not_expanded"]
 
@@ -34,8 +33,6 @@ _MAY_FAIL = "what it says stands above; where it may fail, put `|| true` behind 
 _NOT_STARTED = 126  # the status of a shell that could not start a program
 _SENT = "find out what sent the signal: the script, a program it ran, a limit of memory or time, a person"
 _LINE = re.compile(rb": line ([0-9]+): ")
-_OF_THIS_PROCESS = f"{os.path.dirname(descriptor_path(0))}/"
-"""How the path of a script begins that bash reads from a descriptor."""
 
 
 class _Script(NamedTuple):
@@ -66,15 +63,22 @@ class _Failed(NamedTuple):
     line: int
     command: str
     file: str
+    """Where it stands; empty for the script itself."""
 
 
 def failures(
-    ran: Iterable[tuple[str, str, str, str]], status: int, notes: bytes, bash: str, environ: Mapping[str, str]
+    ran: Iterable[tuple[str, str, str, str]],
+    status: int,
+    notes: bytes,
+    texts: Collection[str],
+    bash: str,
+    environ: Mapping[str, str],
 ) -> Iterator[str]:
     """Yield warnings of scripts that bash has run; raises ActivationFailed for the one that has ended it.
 
     `ran` has the name of each script, its text, the manifest or project that it comes from, and the status that it
-    returned, empty if it has ended bash. `status` is that of bash, and `notes` are those of its failed commands.
+    returned, empty if it has ended bash. `status` is that of bash, `notes` are those of its failed commands, and
+    `texts` are the paths at which it has read the scripts.
     """
     script = None
     for script in map(_Script._make, ran):
@@ -83,7 +87,7 @@ def failures(
         if not script.returned:
             break
     if script is not None and (status != 0 or not script.returned):
-        raise _cut_off(script, status, _failed_command(script, notes))
+        raise _cut_off(script, status, _failed_command(script, notes, texts))
 
 
 def not_begun(bash: str, status: int) -> ActivationFailed:
@@ -138,14 +142,14 @@ def _line_of_mistake(script: _Script, bash: str, environ: Mapping[str, str]) -> 
     return line
 
 
-def _failed_command(script: _Script, notes: bytes) -> _Failed | None:
+def _failed_command(script: _Script, notes: bytes, texts: Collection[str]) -> _Failed | None:
     """Return the last command that has failed under `set -e`; None if it is not known."""
     *_, line, command, file = ["", "", "", *os.fsdecode(notes).split("\0")[:-1]]
     if not line.isdecimal():
         return None
-    if file.startswith(_OF_THIS_PROCESS) and sourced(script.text):  # the `.`, which only passes on a status
+    if file in texts and sourced(script.text):  # the `.`, which only passes on a status
         return None
-    return _Failed(int(line), command.partition("\n")[0], file)
+    return _Failed(int(line), command.partition("\n")[0], "" if file in texts else file)
 
 
 def _cut_off(script: _Script, status: int, failed: _Failed | None) -> ActivationFailed:
@@ -156,7 +160,7 @@ def _cut_off(script: _Script, status: int, failed: _Failed | None) -> Activation
     ending = _ended(status)
     hint = _SENT if status < 0 else _REVIEW + _OPTIONS + (_TOO_LARGE if status == _NOT_STARTED else "")
     if failed is not None and status > 0:
-        if failed.file.startswith(_OF_THIS_PROCESS):
+        if not failed.file:
             where = script.place(failed.line)
         else:
             where = f"{'' if os.path.isabs(failed.file) else f'{script.file}, '}{failed.file}:{failed.line}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from esker.declare import notations
 from esker.declare.conda_edit import CONDA, conda_names, with_specs, without_specs
 from esker.declare.edited import Edit, missing_packages, present_packages
-from esker.declare.toml_edit import at, with_keys, with_list, without_bare_key, without_key
+from esker.declare.toml_edit import at, parsed, with_keys, with_list, without_bare_key, without_key
 from esker.declare.validate import read_text
 from esker.errors import InvalidManifest, NotEditable, NotFound
 from esker.formats.manifest import PLUGINS_SINCE, SCHEMAS, LockedOutputs, Manifest, migrate
@@ -193,7 +193,7 @@ def with_include(text: str, directory: str, name: str | None) -> str:
     inline = tomlkit.inline_table()
     inline.update(new)
     if before:
-        document: Any = tomlkit.parse(text)
+        document: Any = parsed(text)
         are_tables = isinstance(document["include"]["environments"], tomlkit.items.AoT)
         return with_list(text, ("include",), "environments", [*before, new if are_tables else inline])
     array = tomlkit.array()  # a list alone would become tables of their own

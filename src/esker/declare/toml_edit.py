@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import tomllib
+from contextlib import suppress
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +22,29 @@ if TYPE_CHECKING:
 
     from tomlkit import TOMLDocument
 
-__all__ = ["at", "with_keys", "with_lines", "with_list", "without_bare_key", "without_key"]
+__all__ = ["at", "parsed", "with_keys", "with_lines", "with_list", "without_bare_key", "without_key"]
 
 
 def with_list(text: str, path: Path, key: str, values: list[Any]) -> str:
     """Return the text with these `values` in the list `key` of the table at `path`; kept values keep their lines."""
-    import tomlkit
-
     table = at(tomllib.loads(text), path)
     if table is None or key not in table:
         return with_keys(text, path, {key: values})
-    document: Any = tomlkit.parse(text)
-    array = at(document, path)[key]
+    return _first_with(_with_list_candidates(text, (*path, key), values), _intended(text, path, {key: values}))
+
+
+def _with_list_candidates(text: str, path: Path, values: list[Any]) -> Iterator[str]:
+    """Yield two candidates: the text as tomlkit changes the list, and the same with a comma behind its last value.
+
+    If that has no comma and a comment follows, tomlkit would put the comma into the comment.
+    """
+    yield _with_list(text, path, values)
+    yield _with_list(_with_last_comma(text, path), path, values)
+
+
+def _with_list(text: str, path: Path, values: list[Any]) -> str:
+    document: Any = parsed(text)
+    array = at(document, path)
     if len(values) < len(array):
         for index in reversed(range(len(array))):
             item = array[index]
@@ -43,7 +55,18 @@ def with_list(text: str, path: Path, key: str, values: list[Any]) -> str:
             array.append(value)
         elif array[index] != value:
             array[index] = value
-    return _first_with([_rendered(document, text)], _intended(text, path, {key: values}))
+    return _rendered(document, text)
+
+
+def _with_last_comma(text: str, path: Path) -> str:
+    """Return the text with a comma behind the last value of a list, unless it has one or cannot be found."""
+    array = at(parsed(text), path).as_string()
+    values = at(tomllib.loads(text), path)
+    for index in range(len(array) if text.count(array) == 1 else 0):
+        with suppress(tomllib.TOMLDecodeError):
+            if tomllib.loads(f"a = {array[:index]}, 0{array[index:]}")["a"] == [*values, 0]:
+                return text.replace(array, f"{array[:index]},{array[index:]}")
+    return text
 
 
 def without_key(text: str, path: Path) -> str:
@@ -78,10 +101,17 @@ def _without_header(text: str, path: Path) -> str | None:
     if number is None or not lines[number - 1].lstrip().startswith("["):
         return None
     before = "\n".join(lines[: number - 1]).rstrip()
+    before += "\r" if before and "\r\n" in text else ""
     edited = "\n".join([*([before] if before else []), *lines[number:]])
-    values = tomllib.loads(text)
-    del at(values, path[:-1])[path[-1]]
-    return edited if tomllib.loads(edited) == values else None
+    values, remaining = tomllib.loads(text), tomllib.loads(edited)
+    for depth in range(len(path), 0, -1):  # tables above exist through the header alone, or have one of their own
+        above = at(values, path[: depth - 1])
+        del above[path[depth - 1]]
+        if remaining == values:
+            return edited
+        if above:
+            break
+    return None
 
 
 def _without_key_candidates(text: str, path: Path) -> Iterator[str]:
@@ -204,13 +234,31 @@ def _intended(text: str, path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
 
 def _first_with(candidates: Iterable[str], *values: Mapping[str, Any]) -> str:
     """Return the first candidate that parses to exactly one of the `values`; raises NotEditable if none does."""
-    for candidate in candidates:
-        try:
-            if tomllib.loads(candidate) in values:
-                return candidate
-        except tomllib.TOMLDecodeError:
-            continue
-    raise NotEditable(
+    from tomlkit.exceptions import TOMLKitError
+
+    with suppress(TOMLKitError):  # as `parsed` says
+        for candidate in candidates:
+            try:
+                if tomllib.loads(candidate) in values:
+                    return candidate
+            except tomllib.TOMLDecodeError:
+                continue
+    raise _not_editable()
+
+
+def parsed(text: str) -> TOMLDocument:
+    """Return the document of a valid TOML text; raises NotEditable for one that tomlkit does not read all the same."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        return tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise _not_editable() from error
+
+
+def _not_editable() -> NotEditable:
+    return NotEditable(
         "this manifest is laid out in a way that Esker cannot edit", hint="change it yourself: esker edit"
     )
 

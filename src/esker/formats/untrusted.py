@@ -82,21 +82,24 @@ def _check_depth(text: str) -> None:
             raise TooDeep
 
 
-def json_value(data: bytes | str) -> Any:
+def json_value(data: bytes | str, *, has_paths: bool = False) -> Any:
     r"""Return the value of a JSON text; raises ValueError, which json's own error is, when it is not valid.
 
     It is stricter than the module json: it refuses NaN, numbers too big for a float, and lone surrogates (`\ud800`),
-    because later they would be errors in places that expect none.
+    because later they would be errors in places that expect none. With `has_paths`, it takes those that stand for the
+    bytes of a path that is not UTF-8.
 
     >>> json_value('{"a": [1]}')
     {'a': [1]}
+    >>> json_value(r'"/srv/\udcff"', has_paths=True)
+    '/srv/\udcff'
     """
     raw = data.encode() if isinstance(data, str) else data
     _check_size(raw)
     try:
         value = json_text.parse(raw.decode())
         if _SURROGATE.search(raw):
-            json.dumps(value, ensure_ascii=False).encode()
+            json.dumps(value, ensure_ascii=False).encode(errors="surrogateescape" if has_paths else "strict")
     except UnicodeEncodeError:
         raise ValueError(r"a string has a lone surrogate (such as `\ud800`), which is half a character") from None
     return value

@@ -221,6 +221,8 @@ def _unfit(interpreter: Interpreter) -> str | None:
     if interpreter.markers.get("implementation_name") != "cpython":
         name = interpreter.markers.get("platform_python_implementation", "another implementation of Python")
         return f"which is {name} {interpreter.version}"
+    if re.match(r"cpython-\d+t", interpreter.abi):  # its wheels are others, and lie in another directory
+        return f"which is a free-threaded Python {interpreter.version}"
     return f"which is Python {interpreter.version}" if interpreter.release < OLDEST else None
 
 

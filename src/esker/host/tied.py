@@ -62,7 +62,9 @@ class Tied:
         tied, until_tied = _pipe(above=ending)
         given, words = (*kept, ending, tied), argv(tied)
         actions = [(os.POSIX_SPAWN_DUP2, output, number) for number in (1, 2)]
-        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _inherited() if number not in given]  # type: ignore[misc]
+        # One above the limit on open files, which was lowered since, cannot be closed this way.
+        closed = (each for each in _inherited() if each not in given and each < os.sysconf("SC_OPEN_MAX"))
+        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in closed]  # type: ignore[misc]
         options: dict[str, Any] = {"setpgroup": 0} if own_group else {}
         try:
             for number in given:

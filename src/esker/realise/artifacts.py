@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Artifact", "hashes_of", "requirement", "selected_artifacts"]
 
 _HASHES = {f"sha{bits}": re.compile(rf"[0-9a-fA-F]{{{bits // 4}}}") for bits in (256, 384, 512)}
+_WITHOUT_M = (3, 8)
+"""The first Python whose ABI has no `m` in its name."""
 
 Artifact = tuple[str, str, PackageWheel | PackageSdist | SourceTree | DirectWheel]
 """A package's normalised name, its version, and what is installed for it on this platform.
@@ -93,5 +95,7 @@ def hashes_of(file: PackageWheel | PackageSdist | SourceTree | DirectWheel) -> l
 
 def _tags(interpreter: Interpreter, platforms: Sequence[str] | None) -> Iterator[Tag]:
     version = interpreter.release
-    yield from cpython_tags(version, platforms=platforms)
-    yield from compatible_tags(version, f"cp{version[0]}{version[1]}", platforms)
+    name = f"cp{version[0]}{version[1]}"
+    # Without its ABI, that of the Python that runs this would be taken, which may be another build.
+    yield from cpython_tags(version, [f"{name}m" if version < _WITHOUT_M else name], platforms)
+    yield from compatible_tags(version, name, platforms)

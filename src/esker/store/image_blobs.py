@@ -176,7 +176,7 @@ def _read(file: str) -> tuple[str, tuple[_Made, ...]]:
     """Return the lock that a root names, and the images; raises StoreError if the file is damaged."""
     remedy = f"remove `{file}` and build the images of your projects again"
     try:
-        data = json_value(files.read(file, error=StoreError, remedy=remedy))
+        data = json_value(files.read(file, error=StoreError, remedy=remedy), has_paths=True)
         made = tuple(
             _Made(str(each["platform"]), float(each["time"]), frozenset(map(str, each["digests"])))
             for each in data["images"]

@@ -113,7 +113,7 @@ def parse(store: Store, file: str) -> tuple[str, Registration]:
     """Return the link that a file registers, and what is known of it; raises StoreError if the file is damaged."""
     remedy = f"remove `{file}` and activate the environment again"
     try:
-        data = json_value(files.read(file, error=StoreError, remedy=remedy))
+        data = json_value(files.read(file, error=StoreError, remedy=remedy), has_paths=True)
         link = str(data["link"])
         held, leads_to = data.get("held"), target(link)
         generations = tuple(_generation(store, each) for each in data["generations"])

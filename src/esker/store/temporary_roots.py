@@ -109,7 +109,7 @@ def kept(store: str, *, remove_stale: bool) -> set[str]:
 def _read(file: str) -> tuple[str, str, list[str]]:
     """Return the host, boot and paths that a temporary root names; no paths if the file no longer exists."""
     try:
-        data = json_value(files.read(file, error=StoreError, remedy=_remedy(file)))
+        data = json_value(files.read(file, error=StoreError, remedy=_remedy(file)), has_paths=True)
         fields = data["host"], data["boot"], list(data["paths"])
     except StoreError as error:
         if isinstance(error.__cause__, FileNotFoundError):  # its holder removed it after we listed the directory

@@ -376,6 +376,24 @@ def commanded(text, made, environ=None, **settings):
         )
 
 
+def test_the_messages_of_a_command_name_the_script_and_its_line(tmp_path, monkeypatch):
+    """The bash that runs a command tells of each script by its name; without a directory of ours it goes without."""
+    own = tmp_path / "own"
+    own.mkdir(mode=0o700)
+    made = a_plan(profile={"common": "\nnosuch-common", "bash": "nosuch-bash; return 4"})
+    named, unnamed = (f"{own}/profile.common", f"{own}/profile.bash"), ("/proc/self/fd/63", "/proc/self/fd/63")
+    for directory, names in ((str(own), named), (f"{own}/missing", unnamed)):
+        monkeypatch.setattr("esker.host.runtime_directory.user_directory", lambda _, found=directory: found)
+        done = commanded("echo done", made)
+        assert (done.stdout, done.stderr.splitlines()) == (
+            "done\n",
+            [
+                f"{names[0]}: line 2: nosuch-common: command not found",
+                f"{names[1]}: line 1: nosuch-bash: command not found",
+            ],
+        )
+
+
 def test_a_command_runs_after_the_profile_scripts():
     """The common and bash's scripts are read once; exit status and standard input are those of the command."""
     made = a_plan(profile={"common": "echo common; X=1; return 1", "bash": "f() { echo f; }", "zsh": "echo zsh"})

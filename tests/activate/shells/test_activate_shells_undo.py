@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import random
+import string
 import tracemalloc
 import zlib
 
 import pytest
 
+from esker.activate.difference import Activation
 from esker.activate.shells import undo
+from esker.errors import ActivationFailed
+from tests.support.plans import a_plan
 
 STATE = {
     "edits": {
@@ -90,3 +95,17 @@ def test_a_small_variable_that_unpacks_to_gigabytes_takes_no_memory():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 100 << 20
+
+
+def test_what_would_keep_a_shell_from_starting_programs_is_refused():
+    """Each program is given the variable; one that a person could never undo must not come into their shell either."""
+    large = Activation(set={"A": "".join(random.Random(1).choices(string.ascii_letters, k=80_000))})
+    plan, environ = a_plan(), {"PATH": "/bin"}
+    with pytest.raises(ActivationFailed, match="of `app` are too large to be undone"):
+        undo.enter(plan, environ, lambda _: large)
+    assert undo.memory(plan, environ, large) == {}
+    small = Activation(set={"A": "1"})
+    entered = undo.enter(plan, environ, lambda _: small)
+    assert undo.memory(plan, environ, small) == {undo.VARIABLE: entered[undo.VARIABLE]}
+    inside = {**environ, "A": "1", undo.VARIABLE: entered[undo.VARIABLE]}
+    assert undo.with_profile({**inside, **large.set, "B": large.set["A"][::-1]}, inside, ["B"], (None, None)) is None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 
+from esker.activate import named_texts
 from esker.activate.shell_file import shell_text
 from esker.activate.shells.assignments import assignments, quoted, unchanged
 from esker.activate.shells.steps import (
@@ -32,6 +33,7 @@ from esker.activate.shells.steps import (
     Watching,
     function_name,
 )
+from esker.host import runtime_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ _NOT_CUT_OFF = (
 """Undoes cut_off.bash; a trap of a script's own stays."""
 _CLOSED = "exec {0}<&-"
 _POSIX = "POSIXLY_CORRECT"
+_DESCRIPTOR = 63
+"""At which a script is read that has a name: the one that bash takes first for a `<()`."""
 
 
 class Bash:
@@ -82,7 +86,7 @@ class Bash:
                 rest += _lines(step)
         return _text([*lines, *_rest_for_bash(rest)])
 
-    def command(self, steps: Iterable[Step], text: str, _: Mapping[str, str], path: str | None) -> list[str]:
+    def command(self, steps: Iterable[Step], text: str, environ: Mapping[str, str], path: str | None) -> list[str]:
         """Return the arguments of a bash that runs a command after the profile scripts.
 
         It reads the scripts from a file in memory. This process keeps the file's descriptor open across exec.
@@ -91,7 +95,9 @@ class Bash:
         from esker.activate.shells.programs import inherited_file
 
         bash = find_bash(path)
-        scripts = _with_warnings(line for step in steps for line in _lines(step))
+        may = os.sysconf("SC_OPEN_MAX") > _DESCRIPTOR
+        names = runtime_directory.user_directory(environ.get("XDG_RUNTIME_DIR")) if may else None
+        scripts = _with_warnings(_sourced(each, names) for each in steps if isinstance(each, Source))
         watched = [_fixed("cut_off"), *scripts, _NOT_CUT_OFF]
         start = f". {inherited_file(_CLOSED, watched)}\n" if scripts else ""
         return [bash, "--noprofile", "--norc", "-c", start + text]
@@ -154,10 +160,8 @@ def _lines(step: Step) -> Iterator[str]:  # noqa: C901, PLR0912 - one case for e
         case First(name, value, element, opening, separator, closing):
             words = [name, *map(quoted, (element, opening, separator, closing))]
             yield f'[ "${{{name}-}}" = {quoted(value)} ] || _esker_first {" ".join(words)}'
-        case Source(link, scripts):
-            word = quoted(link)
-            sources = "; ".join(map(_source, scripts)) or ":"
-            yield f"case ${{{_SOURCED}-}} in *:{word}:*) ;; *) {_SOURCED}=${{{_SOURCED}-}}:{word}: ; {sources} ;; esac"
+        case Source():
+            yield _sourced(step)
         case Undo(link, scripts):
             yield from _forgotten(link, _with_warnings(map(_source, scripts)))
         case Forget(link):
@@ -198,8 +202,18 @@ def _same(watch: Watch) -> str:
     return f"[[ {' && '.join(unchanged(watch))} ]]" if watch.settled else "\\builtin return 1"
 
 
-def _source(script: Script) -> str:
+def _sourced(step: Source, names: str | None = None) -> str:
+    """Return the line that sources scripts, unless this very shell has done so; `names` is as for `_source`."""
+    word = quoted(step.link)
+    sources = "; ".join(_source(script, names) for script in step.scripts) or ":"
+    return f"case ${{{_SOURCED}-}} in *:{word}:*) ;; *) {_SOURCED}=${{{_SOURCED}-}}:{word}: ; {sources} ;; esac"
+
+
+def _source(script: Script, names: str | None = None) -> str:
     """Return a line that sources a script as if it were a file, so that the script may use `return`.
+
+    In the messages of a bash that is not interactive, the script has the name of a link in the directory `names`. A
+    text that somebody else evaluates, perhaps where there is no such link, has to do without.
 
     If bash cannot parse the script, the line warns, with the place in the manifest. The status alone does not tell this
     from a valid script that fails, so a second bash parses the script without running it. The line needs
@@ -212,7 +226,10 @@ def _source(script: Script) -> str:
     place = (quoted(script.manifest), "''" if before is None else f"'{before}'")
     words = (quoted(script.name), quoted(script.text), str(count), *place)
     named = f"{script.name} ({script.manifest}:{before + 1})" if before is not None else script.name
-    sourced = f"_esker_script={quoted(named)}; \\builtin . <(\\builtin printf '%s\\n' {words[1]})"
+    name = script.name if script.name.startswith("profile.") else ""
+    path = named_texts.paths([(name, _DESCRIPTOR)], names)[0] if names else ""
+    file = f"{quoted(path)} {_DESCRIPTOR}< " if path else ""
+    sourced = f"_esker_script={quoted(named)}; \\builtin . {file}<(\\builtin printf '%s\\n' {words[1]})"
     return f"{sourced}; [[ $? == 0 ]] || _esker_mistake {' '.join(words)}"
 
 

@@ -57,8 +57,6 @@ _PLAIN = frozenset({"sh", "dash", "ash", "ksh", "ksh93", "mksh", "yash", "busybo
 _PROMPT = "_ESKER_PROMPT"
 _NAMED = "_ESKER_SHELL"
 """The variables by which the text for a shell passes its prompt and its own kind to `deactivate`."""
-_LARGEST = 130_000
-"""Linux gives no program a variable of more than 128 KiB."""
 
 
 def shell(program: str | None = None) -> Shell:
@@ -170,7 +168,7 @@ class Shell:
         self, plan: Plan, environ: Mapping[str, str], activation: Activation, text: str
     ) -> tuple[list[str], dict[str, str]]:
         """Return the arguments and variables of a shell that runs a command after the profile scripts."""
-        after = {**activation.apply(environ), **_memory(plan, environ, activation)}
+        after = {**activation.apply(environ), **undo.memory(plan, environ, activation)}
         steps = sourcing(plan, environ, activation.left, shell=self.name)
         return self._renderer.command(steps, text, after, outer_path(plan, after)), after
 
@@ -178,16 +176,7 @@ class Shell:
         self, plan: Plan, environ: Mapping[str, str], activation: Activation, *, program: str = "esker"
     ) -> tuple[list[str], Mapping[str, str]]:
         """Return the arguments and the variables of an interactive shell, which reads its start-up files first."""
-        memory = _memory(plan, environ, activation)
+        memory = undo.memory(plan, environ, activation)
         steps = opening(plan, environ, activation, memory, shell=self.name, program=program)
         after = {**activation.apply(environ), **memory}
         return self._renderer.interactive(steps, after, outer_path(plan, after))
-
-
-def _memory(plan: Plan, environ: Mapping[str, str], activation: Activation) -> dict[str, str]:
-    """Return the variable from which a shell that Esker starts, and shells inside it, can undo the activation.
-
-    Return nothing if no program can be given a variable of that size.
-    """
-    text = undo.enter(plan, environ, lambda _: activation).get(undo.VARIABLE)
-    return {undo.VARIABLE: text} if text is not None and len(text) < _LARGEST else {}

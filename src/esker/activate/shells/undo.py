@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from esker.activate.edits import Changes
     from esker.activate.plan import Plan
 
-__all__ = ["VARIABLE", "Departure", "enter", "entered", "leave", "with_profile"]
+__all__ = ["VARIABLE", "Departure", "enter", "entered", "leave", "memory", "with_profile"]
 
 VARIABLE = "_ESKER_UNDO"
 _TO_URLS, _FROM_URLS = str.maketrans("+/", "-_"), str.maketrans("-_", "+/")
 """Between base64 and its form for URLs. The module `base64` would import regular expressions."""
 _LARGEST = 16 << 20
 """Bytes of the JSON: compressed, it could take gigabytes."""
+_LONGEST = 130_000
+"""Linux gives no program a variable of more than 128 KiB: with one in its environment, a shell starts no program."""
 
 
 class Departure:
@@ -68,7 +70,39 @@ def enter(
     that it inherits from, it is not entered a second time, and stays behind the environments that were entered later.
     If the plan has changed since it was entered, or with `anew`, its earlier activation is undone first. What the shell
     takes over besides is put into `left`.
+
+    Raises ActivationFailed if the variables are too large for a shell to remember how to leave them.
     """
+    values, text = _entered(plan, environ, activate, anew=anew, left=left)
+    if len(text) > _LONGEST:
+        from esker.errors import ActivationFailed
+
+        raise ActivationFailed(
+            f"the variables of `{plan.name}` are too large to be undone when this shell leaves the environment",
+            hint="open a shell of its own with `esker activate` at a terminal, or run `esker activate -- CMD`; or keep "
+            "large texts in files, and let variables name the files",
+        )
+    return {**values, VARIABLE: text} if text else values
+
+
+def memory(plan: Plan, environ: Mapping[str, str], activation: Activation) -> dict[str, str]:
+    """Return the variable from which a shell that Esker starts, and shells inside it, can undo the activation.
+
+    Return nothing if it would be too large for a variable: that shell ends, and has nothing to undo.
+    """
+    _, text = _entered(plan, environ, lambda _: activation)
+    return {VARIABLE: text} if 0 < len(text) <= _LONGEST else {}
+
+
+def _entered(
+    plan: Plan,
+    environ: Mapping[str, str],
+    activate: Callable[[Mapping[str, str]], Activation],
+    *,
+    anew: bool = False,
+    left: dict[str, str] | None = None,
+) -> tuple[Changes, str]:
+    """Return what `enter` does, with the value of `_ESKER_UNDO` apart, which is empty if there is nothing to undo."""
     edits, ends = _parsed(environ)
     key = plan.dot_flox
     repeated = not anew and is_started(plan, environ) and is_active(plan, environ)
@@ -94,7 +128,7 @@ def enter(
     after = _changed(current, changes)
     differing = {name for name in environ.keys() | after.keys() if environ.get(name) != after.get(name)}
     values = {name: after.get(name) for name in sorted({*names, *differing, "PATH"})}
-    return {**values, VARIABLE: _rendered(edits, ends)} if edits.entries else values
+    return values, _rendered(edits, ends) if edits.entries else ""
 
 
 def _changes_again(plan: Plan, activation: Activation, environ: Mapping[str, str]) -> Changes:
@@ -132,7 +166,7 @@ def with_profile(
 
     Leaving the environment then also undoes what the scripts have changed in the variables `names` since `before`.
     `prompts` are the values of PS1 before and now; PS1 was exported if `before` contains it. Return None if no
-    environment is active.
+    environment is active, or if the value would be too large for a variable.
     """
     edits, ends = _parsed(environ)
     if not edits.entries:
@@ -142,7 +176,8 @@ def with_profile(
     edits = stack.extended(edits, changed, before, environ)
     if prompts[0] != prompts[1]:
         ends[key]["prompt"] = {"before": prompts[0], "after": prompts[1], "exported": "PS1" in before}
-    return _rendered(edits, ends)
+    text = _rendered(edits, ends)
+    return text if len(text) <= _LONGEST else None
 
 
 def entered(environ: Mapping[str, str]) -> list[str]:

@@ -205,7 +205,13 @@ def in_shell(
         entered.append(_begin(plan, options, given, voice, shell_pid=shell))
         return entered[0][0]
 
-    result = entering(activate)
+    try:
+        result = entering(activate)
+    except BaseException:
+        for _, attachment in entered:
+            if attachment is not None:
+                attachment.leave()
+        raise
     (attached,) = entered
     if _starts_services(plan, options):
         from esker.cli.session import start_services
