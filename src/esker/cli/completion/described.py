@@ -81,7 +81,6 @@ class Command(NamedTuple):
 
     name: str
     aliases: tuple[str, ...]
-    help: str
     options: tuple[Option, ...]
     arguments: tuple[Argument, ...]
 
@@ -103,14 +102,10 @@ def _other_names(name: str) -> tuple[str, ...]:
 
 def described_commands() -> list[Command]:
     """Return the commands that `esker --help` shows, with their subcommands in place of those that have some."""
-    offered = main.commands(ESKER)
-    named: dict[str, str] = {}
-    for name, summary in offered.items():
-        if name in SUBCOMMANDS:
-            named |= {f"{name} {subcommand}": text for subcommand, text in SUBCOMMANDS[name].items()}
-        else:
-            named[name] = summary
-    return [_described(name, summary) for name, summary in named.items()]
+    names: list[str] = []
+    for name in main.commands(ESKER):
+        names += [f"{name} {each}" for each in SUBCOMMANDS[name]] if name in SUBCOMMANDS else [name]
+    return [_described(name) for name in names]
 
 
 def groups() -> list[Group]:
@@ -123,7 +118,7 @@ def _meaning(aliases: dict[str, str], name: str) -> Iterator[str]:
     return (alias for alias, meant in aliases.items() if meant == name)
 
 
-def _described(name: str, summary: str) -> Command:
+def _described(name: str) -> Command:
     options, arguments = [], []
     for action, text in _parser(name).shown_actions():
         value = None if action.nargs == 0 else _argument(name, action)
@@ -133,7 +128,7 @@ def _described(name: str, summary: str) -> Command:
             arguments.append(value)
     if name == "activate":  # it splits off the command itself
         arguments.append(Argument("command", repeated=True))
-    return Command(name, _other_names(name), summary, tuple(options), tuple(arguments))
+    return Command(name, _other_names(name), tuple(options), tuple(arguments))
 
 
 def _argument(command: str, action: argparse.Action) -> Argument:

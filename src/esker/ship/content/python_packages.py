@@ -55,7 +55,6 @@ class PythonPackages(NamedTuple):
     """Programs that wheels carry outside bin: their names, and their places in the image."""
     source: tuple[str, ...]
     """Directories of the image that are on Python's path."""
-    compiler: Compiler
     components: tuple[Component, ...]
     libraries: str
     """Where packages lie below the environment."""
@@ -109,7 +108,7 @@ def python_packages(
         program.name: f"{PYTHON}/{os.path.relpath(program.path, _tree(program.path, python.libraries))}"
         for program in programs(libraries, table.programs, taken={*taken, *OWN_COMMANDS})
     }
-    return PythonPackages(content, own, carried, tuple(_source(making)), compiler, components, python.libraries)
+    return PythonPackages(content, own, carried, tuple(_source(making)), components, python.libraries)
 
 
 def _of_the_project(own: WheelContent) -> list[Component]:
