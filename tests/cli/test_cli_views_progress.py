@@ -64,6 +64,16 @@ def test_the_bar_has_the_unit(monkeypatch, total, unit, told):
     assert columns[-2].text_format == told
 
 
+@pytest.mark.parametrize("title", ["Making /a/[/x]/.venv", "Making /a/[red]x", "Making \x1b]0;title\x07"])
+def test_a_title_is_shown_as_it_is(title, environ, tmp_path):
+    """It may have the name of a directory in it: no marks of the bar's, and nothing that moves the cursor."""
+    code = (
+        "import sys; from esker.cli.views.progress import Terminal; bar = Terminal(); bar.begin(sys.argv[1]); bar.end()"
+    )
+    shown = on_a_terminal([sys.executable, "-c", code, title], environ={**environ, "TERM": "xterm"}, cwd=tmp_path)
+    assert title.replace("\x1b", r"\x1b").replace("\x07", r"\x07") in shown
+
+
 @pytest.mark.slow
 def test_installing_tells_packages_and_bytes(esker, served, project):
     """The sizes in the lock are added up, and what they come to stays."""

@@ -49,3 +49,15 @@ def test_a_log_is_shown_without_what_moves_the_cursor(project, environ, capsys, 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert main(command) == 0
     assert capsys.readouterr().out == "\x1b[32mup\x1b[0m\\x1b]0;title\\x07\n"
+
+
+def test_a_survey_is_shown_without_what_moves_the_cursor(project, environ, capsys, monkeypatch):
+    """What `doctor` finds wrong with a manifest names what stands there."""
+    directory = project('schema-version = "1.14.0"\n[plugins.esker]\nruntime = "\\u001b]0;title\\u0007"\n')
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    main(["doctor", "-d", str(directory.rename(directory.with_name(f"here{TITLE}")))])
+    told = capsys.readouterr().out
+    assert r"here\x1b]0;title\x07/.flox/env/manifest.toml:3: " in told
+    assert "\x1b" not in told

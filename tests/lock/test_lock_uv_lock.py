@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 
@@ -307,6 +308,21 @@ def test_settings_in_a_directory_above_do_not_count(project, tmp_path):
     (tmp_path / "uv.toml").write_text('prerelease = "allow"\n')
     project.lock()
     assert project.remarks == []
+
+
+def test_the_python_of_a_venv_in_the_project_is_not_started(project, tmp_path):
+    """A project may bring one, and locking runs nothing of a project."""
+    uv_lock(project)
+    programs = project.directory / ".venv/bin"
+    programs.mkdir(parents=True)
+    (programs.parent / "pyvenv.cfg").write_text(f"home = {os.path.dirname(sys.executable)}\n")
+    for name in ("python", "python3"):
+        (programs / name).write_text(f'#!/bin/sh\ntouch {tmp_path}/ran\nexec {sys.executable} "$@"\n')
+        (programs / name).chmod(0o755)
+    assert project.lock()
+    assert versions(project) == {"web": "1.0", "helper": "1.0"}
+    assert project.remarks == []
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_file_that_is_none_is_an_error(project):

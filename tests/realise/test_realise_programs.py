@@ -190,6 +190,18 @@ def test_what_is_no_program_of_this_host_is_refused(tmp_path, content, why):
     assert "too old" not in caught.value.message
 
 
+@pytest.mark.parametrize("loader", ["/proc/self/cwd/ld-x.so.1", "/dev/fd/../cwd/ld.so.1"])
+def test_a_loader_that_is_not_of_the_system_is_not_started(tmp_path, monkeypatch, loader):
+    """It could be a file of the project, or of another user of this machine."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / os.path.basename(loader)).write_text("#!/bin/sh\ntouch ran\n")
+    (tmp_path / os.path.basename(loader)).chmod(0o755)
+    program = tmp_path / "tool"
+    program.write_bytes(interpreted(loader))
+    check_program(str(program), "one")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_program_headers_may_lie_at_the_end_of_a_file(tmp_path):
     """A program that patchelf has changed is read as any other."""
     content = bytearray(shell())

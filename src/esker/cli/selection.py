@@ -9,6 +9,7 @@ from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_environments, dot_f
 from esker.cli.directory import place
 from esker.declare.discover import find
 from esker.errors import EskerError, NotFound
+from esker.formats.printable import printable
 from esker.runtimes import registry
 from esker.settings import Settings
 
@@ -142,8 +143,8 @@ def _name(project: str) -> str:
 
 def _answered(active: str, here: str) -> str:
     print("Which environment do you mean?", file=sys.stderr)
-    print(f"  1  '{_name(active)}', which is active: {active}", file=sys.stderr)
-    print(f"  2  '{_name(here)}', which is here: {here}", file=sys.stderr)
+    print(printable(f"  1  '{_name(active)}', which is active: {active}"), file=sys.stderr)
+    print(printable(f"  2  '{_name(here)}', which is here: {here}"), file=sys.stderr)
     print("1 or 2: ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline().strip()
     if answer not in {"1", "2"}:

@@ -36,6 +36,8 @@ _OF_A_REPOSITORY = (
 _QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
 _NO_HOOKS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.ext.allow=never")
 """A repository that we only read runs nothing of its own."""
+_NO_FETCHING = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
+"""Git fetches an object that is missing, and the repository's configuration names the program which sends it."""
 
 
 _TRANSPORTS = ("https", "ssh", "file")
@@ -68,7 +70,7 @@ def fetched_commit(address: str, revision: str | None, variables: Mapping[str, s
 
     def git(*arguments: str) -> str:
         words = [*_ONLY_FETCHING, f"--git-dir={repository}", *arguments]
-        return run_git(words, variables, cwd=repository, named=arguments[0]).decode().strip()
+        return run_git(words, variables, cwd=repository, named=arguments[0], fetches=True).decode().strip()
 
     git("init", "--quiet", "--bare", "--template=")
     with open(f"{repository}/config", "a", encoding="utf-8") as file:
@@ -137,16 +139,18 @@ def run_git(
     named: str | None = None,
     given: bytes = b"",
     into: str | None = None,
+    fetches: bool = False,
 ) -> bytes:
     """Run git and return what it wrote to stdout; raises NotFound without git, and CommandFailed when git fails.
 
     `named` is the git command, if it is not the first of the arguments, and `given` is what it reads from stdin. If
-    there is a path `into`, stdout goes into a new file there.
+    there is a path `into`, stdout goes into a new file there. Only with `fetches` does git ask another repository.
     """
     program = find_program("git", variables.get("PATH"))
     if program is None:
         raise NotFound("git is not installed, and something comes from a repository", hint="install git")
     environ = {name: value for name, value in variables.items() if name not in _OF_A_REPOSITORY} | _QUIET
+    environ |= {} if fetches else _NO_FETCHING
     written = open(into, "xb") if into is not None else nullcontext()  # noqa: SIM115  # closed by the next line
     try:
         with written as file:

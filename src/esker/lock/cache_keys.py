@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from esker.errors import InvalidFile, Problem
 from esker.host import files
+from esker.host.globs import MOST, matches, too_wide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -106,8 +107,8 @@ def _files(directory: str, pattern: str) -> list[str]:
     """Return the files that a pattern matches; a plain path counts although nothing is there."""
     if not glob.has_magic(pattern):
         return [os.path.join(directory, pattern)]
-    matches = glob.iglob(pattern, root_dir=directory, recursive=True)
-    return sorted(os.path.join(directory, match) for match in matches if os.path.isfile(f"{directory}/{match}"))
+    paths = (os.path.join(directory, match) for match in matches(pattern, directory))
+    return sorted(path for path in paths if os.path.isfile(path))
 
 
 def _directories(directory: str, pattern: str) -> list[str]:
@@ -116,12 +117,14 @@ def _directories(directory: str, pattern: str) -> list[str]:
         return []
     if "**" not in pattern:
         above = os.path.dirname(pattern)
-        return [os.path.join(directory, each) for each in sorted(glob.iglob(above, root_dir=directory))] or [directory]
+        return [os.path.join(directory, each) for each in matches(above, directory)] or [directory]
     base = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
     found = []
     for path, names, _ in os.walk(os.path.join(directory, base)):
         names[:] = sorted(name for name in names if name not in _NOT_SOURCE)
         found.append(path)
+        if len(found) > MOST:
+            raise too_wide(pattern)
     return found
 
 

@@ -172,7 +172,7 @@ def commit_tree(directory: str, variables: Mapping[str, str]) -> str:
 
 def _check_out(source: SourceTree, target: str, variables: Mapping[str, str]) -> None:
     def git(*arguments: str) -> None:
-        run_git(arguments, variables, cwd=target)
+        run_git(arguments, variables, cwd=target, fetches=True)
 
     try:
         git("init", "--quiet")

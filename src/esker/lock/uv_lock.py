@@ -156,6 +156,8 @@ def _exported(declaration: Declaration, project: Pyproject, executable: str, too
     chosen += [word for name in python.extras for word in ("--extra", name)]
     variables = {name: value for name, value in tools.items() if not name.startswith(_INDEXES)}
     with scratch("uv-lock") as directory:
+        # Else uv starts the Python in the project's `.venv`, to ask for its version.
+        variables["UV_PROJECT_ENVIRONMENT"] = f"{directory}/none"
         configuration, exported = f"{directory}/uv.toml", f"{directory}/pylock.toml"
         taken = project.uv.taken
         with files.refused("write", configuration), open(configuration, "x", encoding="utf-8") as file:

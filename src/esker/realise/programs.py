@@ -23,6 +23,8 @@ _HEAD = 4096
 _WORD = 1 << 32
 _LOADER = re.compile(r"/(?:.*/)?ld[^/]*\.so\.[0-9]+")
 """The paths of loaders. A program names its loader, which we start to check it: we must not start anything else."""
+_OF_THE_SYSTEM = re.compile(r"/(?:lib[0-9a-z]*|usr/lib[0-9a-z]*|nix/store|gnu/store)/")
+"""Where the loaders lie that we start; another could be of a package, or of another user in /tmp."""
 
 
 class WheelProgram(NamedTuple):
@@ -122,6 +124,8 @@ def _loader_problem(path: str, loader: str) -> str | None:
         return f"its loader `{loader}` is not a loader of this system"
     if not os.path.exists(loader):
         return f"its loader `{loader}` is not here"
+    if not _OF_THE_SYSTEM.match(loader) or ".." in loader.split("/"):
+        return None  # nobody can tell without running it
     # With `--list`, the loader lists the libraries that the program needs, without running it.
     process = subprocess.run(
         [loader, "--list", os.path.realpath(path)], env={}, capture_output=True, check=False, stdin=subprocess.DEVNULL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from esker.activate import plan as plans
 from esker.activate.compose.exports import compose_exports
 from esker.activate.compose.project import compose_project, kept_path, last_project, services_from
 from esker.declare.load import load
-from esker.errors import NoEngine, ServiceError
+from esker.errors import NoEngine, NotTrusted, ServiceError
 from esker.settings import Settings
 from tests.support.containers.absent import ENGINE_DOWN, READS, write_docker
 from tests.support.projects import EMPTY, write_project
@@ -180,6 +181,25 @@ def test_an_activation_without_compose_is_made_again_with_it(declared, tmp_path)
     found = exports(declaration, write_docker(tmp_path / "bin", READS), tmp_path)
     assert found.variables["COMPOSE_PROJECT_NAME"] == "shop"
     assert plans.fingerprints([kept_path(declaration.dot_flox)])[0] not in without.stats
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("theirs", [".", ".flox", "compose.yaml"])
+def test_compose_reads_nothing_of_a_stranger(declared, tmp_path, theirs):
+    """Its files may name servers to ask, by addresses with variables of the caller's in them."""
+    declaration = declared("[plugins.esker.compose]\n")
+    environ = {
+        "PATH": write_docker(tmp_path / "bin", f"touch {tmp_path}/asked\n{READS}"),
+        "XDG_CONFIG_HOME": str(tmp_path),
+    }
+    os.chown(f"{declaration.project}/{theirs}", 4321, 4321)
+    with pytest.raises(NotTrusted):
+        compose_project(declaration, Settings(environ), environ)
+    assert not (tmp_path / "asked").exists()
+    trusting = Settings(environ, trusts_everything=True)
+    found = compose_project(declaration, trusting, environ)
+    assert found is not None
+    assert "db" in found.services
 
 
 ANSWERS = """#!/bin/sh

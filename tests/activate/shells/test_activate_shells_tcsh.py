@@ -7,7 +7,9 @@ import pathlib
 
 import pytest
 
-from esker.activate.shells.tcsh import quoted
+from esker.activate.prompt.watched import Present, Watch
+from esker.activate.shells.steps import Watching
+from esker.activate.shells.tcsh import quoted, renderer
 from esker.host.runtime_directory import user_directory
 from tests.support.shells import SHELLS, Person
 
@@ -44,6 +46,26 @@ def test_settings_that_change_what_quotes_mean(person, setting):
     assert done.out == f"profile\n{value}\n"
     before, after = ((person.place / "project" / name).read_text() for name in ("before", "after"))
     assert after == before
+
+
+HOSTILE = ["a\\'`touch ran`\\'b", "a\\", "x\n`touch ran`\n", "!touch ran", "a\\!`touch ran`b", "a@b^c", "(", "*"]
+
+
+@pytest.mark.parametrize("setting", ["", *SETTINGS.values()], ids=["none", *SETTINGS])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_name_of_a_directory_means_nothing_at_the_prompt(person, setting, name):
+    """What tcsh evaluates at each prompt has the user's settings, and a directory may come with somebody's archive."""
+    directory = person.place / "project" / name
+    directory.mkdir(parents=True)
+    known = Present(str(directory), str(directory), int(directory.stat().st_mtime))
+    watch = Watch(str(directory), (known,), (f"{directory}/.flox",), settled=True)
+    place = person.place / "text"
+    place.write_text(renderer().evaluated([Watching(watch, None)], person.environ))
+    asks = "set _esker_turn = ''\neval $_esker_changed:q\necho turn=$_esker_turn"
+    lines = (f"cd {quoted(str(directory))}", setting, f"source {place}", asks, "/bin/mkdir .flox", asks)
+    done = person.run("\n".join(lines))
+    assert (done.out, done.err) == ("turn=\nturn=ask\n", "")
+    assert not list((person.place / "project").rglob("ran"))
 
 
 def warning(directory, line):

@@ -319,6 +319,8 @@ class TestContainers:
             ({"secrets": ["x"]}, "`secrets`"),
             ({"ports": [{"target": 5432}]}, "leaves the port of this machine open"),
             ({"healthcheck": {"test": ["CMD", "sh", "-c", 'a "b"']}}, "the health check of `db`"),
+            ({"environment": {"A${{ secrets.B }}": "1"}}, "has a variable"),
+            ({"environment": {"$CI_JOB_TOKEN": "1"}}, "has a variable"),
         ],
     )
     def test_what_a_host_cannot_do_alike_the_job_does(self, compose, change, reason):

@@ -24,7 +24,7 @@ from esker.activate.compose.configuration import ComposePort, ComposeService, Co
 from esker.activate.compose.docker_command import GLANCE_SECONDS, answered
 from esker.activate.compose.files import KEPT, compose_files, inputs_digest, override_path, own_variables, read_files
 from esker.activate.expansion import expanded, needs_bash
-from esker.declare import project_directory
+from esker.declare import project_directory, trust
 from esker.errors import EskerError, ServiceError
 from esker.formats.manifest import vars_in_order
 from esker.host import files, state_file
@@ -96,7 +96,8 @@ class ComposeProject(NamedTuple):
 def compose_project(declaration: Declaration, settings: Settings, environ: Mapping[str, str]) -> ComposeProject | None:
     """Return the Compose project of an environment, or None if it has none; `environ` are the caller's variables.
 
-    Raises ServiceError if Compose refuses, NoEngine if it is not here but needed, and HostError if no port is free.
+    Raises NotTrusted where Compose would have to read the files of a stranger's project, ServiceError if it refuses,
+    NoEngine if it is not here but needed, and HostError if no port is free.
     """
     paths = needed_files(declaration, settings, environ)
     if not paths:
@@ -113,6 +114,9 @@ def compose_project(declaration: Declaration, settings: Settings, environ: Mappi
     holds = kept is not None and kept.inputs == inputs and _holds(kept, variables, mapped, own)
     now = _confirmed(kept, paths, variables, declaration) if kept is not None and holds else None
     if now is None:
+        # Compose reads what the files name, also on servers, whose addresses may have variables of the caller in them.
+        declared = ".flox" if os.path.exists(f"{declaration.project}/.flox") else "."
+        trust.check_files(declaration.project, settings, declared, paths)
         now = _asked(declaration, settings, paths, variables, kept)
         before = {name: variables.get(name) for name in mapped}
         now = msgspec.structs.replace(now, inputs=inputs, mapped=before, files=paths)

@@ -163,6 +163,7 @@ def _step(step: Step, environ: Mapping[str, str]) -> Iterator[str]:  # noqa: C90
             yield _fixed("hook")
         case Watching(watch, turn):
             yield f"set _esker_turn = {'end' if turn is None else turn}"
+            yield f"set _esker_watched = ({' '.join(map(quoted, _watched(watch)))})"
             yield f"set _esker_changed = {quoted(_changed(watch))}"
 
 
@@ -209,12 +210,23 @@ def _recorded(step: Recorded, environ: Mapping[str, str]) -> Iterator[str]:
     yield f"endif\n{_REMOVED.format(before)}"
 
 
+def _watched(watch: Watch) -> list[str]:
+    """Return the paths that `_changed` compares, in the order in which it counts them."""
+    return [watch.directory, *watch.absent, *(present.path for present in watch.present)]
+
+
 def _changed(watch: Watch) -> str:
-    """Return the command that sets `_esker_turn` if something has changed that is watched."""
+    """Return the command that sets `_esker_turn` if something has changed that is watched.
+
+    The shell evaluates it with the user's settings, which may change what quotes mean: so the paths are in a variable.
+    """
     if not watch.settled:
         return "set _esker_turn = ask"
-    tests = [f'"$cwd" == {quoted(watch.directory)}', *(f"! -e {quoted(path)}" for path in watch.absent)]
-    tests += [f"-e {quoted(path)} && -M {quoted(path)} == {seconds}" for path, _, seconds in watch.present]
+    directory, *words = (f"$_esker_watched[{number}]:q" for number in range(1, len(_watched(watch)) + 1))
+    absent, present = words[: len(watch.absent)], words[len(watch.absent) :]
+    tests = [f"$cwd:q == {directory}", *(f"! -e {word}" for word in absent)]
+    times = (each.seconds for each in watch.present)
+    tests += [f"-e {word} && -M {word} == {time}" for word, time in zip(present, times, strict=True)]
     return f"if (! ({' && '.join(tests)})) set _esker_turn = ask"
 
 

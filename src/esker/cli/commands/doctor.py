@@ -6,6 +6,7 @@ import os
 
 from esker.cli import directory
 from esker.cli.arguments import Parser
+from esker.cli.views.output import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def run(name: str, arguments: list[str], voice: Voice) -> int:
         print(msgspec.json.format(msgspec.json.encode(findings)).decode())
     else:
         for finding in findings:
-            print(f"{_MARKS[finding.state]} {finding.name:<12} {finding.detail}")
+            print(shown(f"{_MARKS[finding.state]} {finding.name:<12} {finding.detail}"))
             if finding.mend:
-                print(f"{'':>15}{finding.mend}")
+                print(shown(f"{'':>15}{finding.mend}"))
     return 1 if any(finding.state == "missing" for finding in findings) else 0
 
 

@@ -29,12 +29,12 @@ class Terminal:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self.end()
-        columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}")]
+        columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
         if total is not None:
             columns += [BarColumn(), MofNCompleteColumn(), TextColumn(unit and noun(total, unit))]
         self._bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
         self._bar.start()
-        self._task = self._bar.add_task(title, total=total)
+        self._task = self._bar.add_task(printable(title), total=total)
 
     def advance(self, count: int = 1) -> None:
         """Move the bar."""
@@ -85,7 +85,7 @@ class Lines:
         """Print what begins."""
         self.end()
         count = f" ({counted(total, unit)})" if total is not None and unit else ""
-        print(f"{title}{count} …", file=sys.stderr, flush=True)
+        _print(f"{title}{count} …")
         self._since = time.monotonic()
 
     def advance(self, count: int = 1) -> None:

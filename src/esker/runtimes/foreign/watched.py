@@ -6,6 +6,7 @@ import glob
 import os
 from typing import TYPE_CHECKING
 
+from esker.host import globs
 from esker.runtimes.foreign.tool import MOST_FILES
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ _SKIPPED = {".git", ".flox", ".direnv"}
 
 
 def matches(directory: str, patterns: Sequence[str]) -> list[str]:
-    """Return the files below a directory that patterns match now."""
-    names = {name for pattern in patterns for name in glob.glob(pattern, root_dir=directory, recursive=True)}
+    """Return the files below a directory that patterns match now; raises HostError as `globs.matches` does."""
+    names = {name for pattern in patterns for name in globs.matches(pattern, directory)}
     return [f"{directory}/{name}" for name in sorted(names)][:MOST_FILES]
 
 

@@ -19,7 +19,7 @@ from esker.activate.origin import sourcing
 from esker.activate.program_of_tool import program_of_tool
 from esker.errors import ActivationFailed, NotFound
 from esker.formats.urls import redact
-from esker.host import process
+from esker.host import files, process
 from esker.runtimes.foreign.tool import Inputs, Tool, Toolchain
 from esker.runtimes.foreign.watched import directories_of, matches
 
@@ -108,7 +108,7 @@ def _unpinned(channels: str) -> str | None:
     name = os.path.basename(channels)
     mend = f"guix describe --format=channels >{name}"
     try:
-        with open(channels, encoding="utf-8", errors="replace") as file:
+        with open(channels, encoding="utf-8", errors="replace", opener=files.plain) as file:
             text = _COMMENT.sub("", file.read())
     except OSError:
         return f"No {name} pins Guix: after `guix pull`, or elsewhere, versions may be others. To pin them: {mend}"
@@ -170,7 +170,7 @@ def _toolchain(alone: Mapping[str, str], beside: Mapping[str, str], setup: str) 
 def _hook(setup: str) -> str:
     """Return the line that sources a file, if it is there; the line is another one after each change of the file."""
     try:
-        with open(setup, "rb") as file:
+        with open(setup, "rb", opener=files.plain) as file:
             digest = hashlib.blake2b(file.read(), digest_size=8).hexdigest()
     except OSError:
         return ""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from esker.errors import CommandFailed, NotFound
+from esker.host import files as host_files
 from esker.host.git import run_git
 from esker.runtimes.foreign.tool import MOST_FILES
 from esker.runtimes.foreign.watched import directories_of, matches, walked
@@ -120,7 +121,7 @@ def _counted(files: list[str]) -> list[str]:
 def _asks_for_revision(path: str) -> bool:
     if not path.endswith(".nix"):
         return False
-    with suppress(OSError), open(path, "rb") as file:
+    with suppress(OSError), open(path, "rb", opener=host_files.plain) as file:
         return _REVISION.search(file.read(_LARGEST)) is not None
     return False
 

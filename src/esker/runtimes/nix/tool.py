@@ -204,7 +204,10 @@ def _locked(output: bytes, project: str) -> Iterator[tuple[dict[str, Any], bool]
     except (ValueError, LookupError, TypeError):
         return
     written: Any = {}
-    with suppress(OSError, ValueError, LookupError, TypeError), open(f"{project}/flake.lock", "rb") as file:
+    with (
+        suppress(OSError, ValueError, LookupError, TypeError),
+        open(f"{project}/flake.lock", "rb", opener=host_files.plain) as file,
+    ):
         written = json_value(file.read())["nodes"]
     for name, node in nodes.items():
         locked = node.get("locked") if isinstance(node, dict) else None

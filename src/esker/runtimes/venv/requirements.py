@@ -10,6 +10,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from esker.host import files
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -43,7 +45,7 @@ def deciding_files(paths: Iterable[str]) -> list[str]:
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace", opener=files.plain) as file:
             return file.read(_LARGEST)
     except OSError:
         return ""

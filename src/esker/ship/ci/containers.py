@@ -34,6 +34,7 @@ _INITIAL = "/docker-entrypoint-initdb.d"
 """Where images of databases have the scripts that they run when they make their files."""
 _HEALTH = {"interval": "interval", "timeout": "timeout", "start_period": "start-period", "retries": "retries"}
 _REFERENCE = re.compile(r"(?<!\$)(?:\$\$)*\$(?:\{(?P<braced>\w+)(?P<more>[^}]*)\}|(?P<bare>[A-Za-z_]\w*))")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _UNQUOTABLE = re.compile(r'["\\`\n]')
 
 
@@ -110,6 +111,9 @@ def _container(
         raise NotAlike(f"`{name}` has `{key}` in the Compose file")
     if "env_file" in written:
         raise NotAlike(f"`{name}` has an `env_file`, whose values may be secrets")
+    for variable in service.get("environment") or {}:
+        if not _NAME.fullmatch(variable):  # the hosts evaluate what stands in a name
+            raise NotAlike(f"`{name}` has a variable with signs in its name that hosts evaluate, `{variable}`")
     if missing := _without_value(written, values):
         raise NotAlike(f"`{name}` needs `{missing}`, which has no value in [vars] and no default in the Compose file")
     try:
