@@ -473,14 +473,16 @@ def test_a_shell_that_starts_services_in_place_ends_them_when_it_leaves(esker, w
     assert esker("services", "wait", "--for", "stopped", "web", "--timeout", "20").status == 0
 
 
-def test_a_shell_that_leaves_gives_services_back_even_if_the_manifest_has_a_mistake(esker, web, environ):
-    """The mistake was made after they were started, and is no reason for them to run on."""
+@pytest.mark.parametrize("change", ["echo 'broken [' >{}", "echo >>{}; chmod o+w {}"], ids=["mistake", "not trusted"])
+def test_a_shell_that_leaves_gives_services_back_whatever_the_manifest_says_by_now(esker, web, environ, change):
+    """It was changed after they were started, which is no reason for them to run on."""
     esker_path = os.path.join(os.path.dirname(sys.executable), "esker")
     manifest = web / ".flox/env/manifest.toml"
     script = f"""set -eu
     eval "$({esker_path} activate -s)"
-    echo 'broken [' >{manifest}
+    {change.replace("{}", str(manifest))}
     esker deactivate
+    chmod 644 {manifest}
     cp kept.toml {manifest}
     {esker_path} services status --json
     """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import inspect
 import os
+import sys
 
 import pytest
 
@@ -61,5 +63,17 @@ def test_links_in_a_circle_end(tree):
 def test_a_pattern_for_everything_is_refused(tree):
     """It would be searched for as long as the machine has directories."""
     assert matches("**/*.c", str(tree), most=7)
-    with pytest.raises(HostError, match=r"the pattern `\*\*/\*\.c` goes through more than 3 directories"):
+    with pytest.raises(HostError, match=r"the pattern `\*\*/\*\.c` would look into directories more than 3 times"):
         matches("**/*.c", str(tree), most=3)
+
+
+def test_a_pattern_that_goes_too_deep_is_refused(tree):
+    """Each directory in another one is a call in another one, of which Python allows a thousand."""
+    os.makedirs(tree / "/".join("d" * 200))
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 150)
+    try:
+        with pytest.raises(HostError, match="would look into directories more than"):
+            matches("**/*.c", str(tree))
+    finally:
+        sys.setrecursionlimit(before)

@@ -16,7 +16,7 @@ from esker.activate import named_texts
 from esker.activate.left_in_bash import ENDED, EXPORTED, RETURNED, parse_left
 from esker.activate.shell_file import shell_text
 from esker.host.child import child
-from esker.host.memory_file import descriptor_path, memory_file
+from esker.host.memory_file import memory_file
 from esker.host.process import find_program, start_failure
 from esker.host.runtime_directory import user_directory
 from esker.host.tied import Tied
@@ -36,7 +36,7 @@ _VALUES_DONE = b"v"
 _REPLACING = ("exec", "source", ";.", "&.", "|.", "(.", "{.")
 """The ends of words with which a script replaces its bash by a program, or sources a file that may."""
 _TOOL_DONE = b"_esker_taken=\0"
-_NAME_OF_HOOK = "hook.on-activate"
+_NAME_OF_HOOK, _NAME_OF_END = "hook.on-activate", "hook.on-deactivate"
 _BEFORE_EXEC = "shopt -s extdebug; trap _esker_before_command DEBUG; "
 _STATUS = "_esker_status"
 _MOMENT = 0.5
@@ -165,12 +165,14 @@ def run_end(environ: Mapping[str, str], script: str, output: int) -> None:
 
     The last line written there says how the script ended, or why it did not run.
     """
+    import shlex
     import subprocess
 
     from esker.errors import ActivationFailed
 
     with _files(f"{script}\n") as (text,):
-        argv = ["--noprofile", "--norc", "-p", "-c", f". {descriptor_path(text)}", "hook.on-deactivate"]
+        [path] = named_texts.paths([(_NAME_OF_END, text)], user_directory(environ.get("XDG_RUNTIME_DIR")))
+        argv = ["--noprofile", "--norc", "-p", "-c", f". {shlex.quote(path)}", _NAME_OF_END]
         try:
             bash = find_bash(environ.get("PATH"))
             done = subprocess.run(
@@ -182,9 +184,9 @@ def run_end(environ: Mapping[str, str], script: str, output: int) -> None:
                 pass_fds=(text,),
                 check=False,
             )
-            ending = f"hook.on-deactivate ended with status {done.returncode}\n"
+            ending = f"{_NAME_OF_END} ended with status {done.returncode}\n"
         except (OSError, ActivationFailed) as error:
-            ending = f"hook.on-deactivate did not run: {error}\n"
+            ending = f"{_NAME_OF_END} did not run: {error}\n"
         os.write(output, ending.encode(errors="surrogateescape"))
 
 

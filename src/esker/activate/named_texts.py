@@ -1,7 +1,8 @@
 """Names for the texts in memory that a bash reads: its own messages then say which text and line they mean.
 
 Bash calls a text by the path at which it reads it. For a descriptor that would be `/proc/self/fd/101`, so a link of the
-text's name leads there. It says nothing of the text itself: it stays in the user's runtime directory, for every hook.
+text's name leads there. Only the number stands in it, so the link stays in the user's runtime directory, for every
+later text of that name and number.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ __all__ = ["paths"]
 def paths(texts: Iterable[tuple[str, int]], directory: str | None) -> list[str]:
     """Return the path at which a program reads each text, given by its name and its descriptor.
 
-    That is a link in `directory`, which is made if it is missing, or else the descriptor's own path: if the directory
-    is not ours alone, the link cannot be made, or the text has another descriptor than the link says.
+    That is a link in `directory`; a missing link is made, a missing directory is not. It is the descriptor's own path
+    if the directory is not ours alone, if the link cannot be made, or if it leads to another descriptor.
     """
     usable = directory is not None and runtime_directory.is_private(directory)
     return [

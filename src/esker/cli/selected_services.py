@@ -10,7 +10,7 @@ from esker.activate.lists import ACTIVE_ENVIRONMENTS, active_generation
 from esker.cli.selection import check_version
 from esker.declare.generations import live_declaration
 from esker.environment import Environment
-from esker.errors import InvalidFile, ServiceError
+from esker.errors import InvalidFile, NotTrusted, ServiceError
 from esker.lock.compose import composed_if_possible
 from esker.runtimes import registry
 from esker.services.compose.container import read_started
@@ -39,7 +39,7 @@ def present_services(options: Namespace, voice: Voice, project: str) -> Chamber:
     """Return the services of a project; if its declaration cannot be used by now, those that run."""
     try:
         return selected_services(options, voice, project)
-    except (InvalidFile, ServiceError) as error:
+    except (InvalidFile, NotTrusted, ServiceError) as error:
         dot_flox = f"{project}/.flox"
         if not (services_are_running(dot_flox) or read_started(dot_flox)):
             raise

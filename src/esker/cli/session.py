@@ -90,13 +90,13 @@ def run_with_services(command: tuple[list[str], Mapping[str, str]], leased: Leas
 def release_for_shell(project: str, environ: Mapping[str, str], pid: int) -> None:
     """Release the services that a shell leased in place; those that nobody else uses have stopped on return."""
     from esker.environment import chamber
-    from esker.errors import InvalidFile, ServiceError
+    from esker.errors import InvalidFile, NotTrusted, ServiceError
 
     project, name = registry.find_project(project, explicit=True)
     runtime = registry.runtime(name, project)
     try:
         services = chamber(runtime, environ, runtime.begin)
-    except (InvalidFile, ServiceError):  # a mistake that was made since, and that says nothing of what runs
+    except (InvalidFile, NotTrusted, ServiceError):  # what has changed since says nothing of what runs
         from esker.services.supervised.chamber import running
 
         services = running(project, Settings(environ))

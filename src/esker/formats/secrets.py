@@ -4,7 +4,8 @@ Variables are looked at by their names and their values, and other texts for the
 
 A name counts if it ends in one of the words of `NAMES`, or in one of `ENDINGS` even within a word (`PGPASSWORD`), or if
 `SECRET` is one of its words and its last word does not say that this is no secret itself, as in `SECRET_NAME`. It does
-not count if its value is empty, a number, a truth value or a path. A value counts if it has one of the forms in
+not count if its value is empty, a number of up to seven digits, `true`, `no`, `none` or the like, or if it begins with
+`/`, `.` or `$`, as a path does. A value counts if it has one of the forms in
 `FORMS`, whatever its name is.
 """
 

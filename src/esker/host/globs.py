@@ -1,7 +1,7 @@
 """Patterns of paths that a project names, as `glob` reads them, in trees that may be anybody's.
 
 Unlike there, `**` goes through no link: two links to the directory that they lie in are enough for `glob` to go on for
-years. And it ends: a pattern for everything on the machine is refused.
+years. And it ends: a pattern for everything on the machine is refused, and one that goes too deep.
 """
 
 from __future__ import annotations
@@ -20,25 +20,29 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "matches", "too_wide"]
 
 MOST = 50_000
-"""Directories that one pattern may go through."""
+"""How often one pattern may list a directory; a directory behind `**` may be listed two or three times."""
 _EVERYWHERE = "**"
 
 
 def matches(pattern: str, directory: str, *, most: int = MOST) -> list[str]:
-    """Return the paths below `directory`, relative to it, that a pattern matches, sorted and each once.
+    """Return the paths that a pattern matches, sorted and each once: relative to `directory`, unless it is absolute.
 
-    As in a shell, only a pattern with a dot matches a hidden name. Raises HostError for a pattern that is `too_wide`.
+    As in a shell, only a part that begins with a dot matches a hidden name. Raises HostError for a pattern that is
+    `too_wide`.
     """
     parts = [part for part in pattern.split("/") if part]
     parts = [part for each, same in groupby(parts) for part in ([each] if each == _EVERYWHERE else same)]
     search = _Search(pattern, directory, most)
-    return sorted({*search.found("/" if pattern.startswith("/") else "", parts)})
+    try:
+        return sorted({*search.found("/" if pattern.startswith("/") else "", parts)})
+    except RecursionError:
+        raise too_wide(pattern, most) from None
 
 
 def too_wide(pattern: str, most: int = MOST) -> HostError:
-    """Return the error for a pattern that goes through too many directories."""
+    """Return the error for a pattern that would list too many directories, or go too deep."""
     hint = "begin the pattern with the directory that it is for"
-    return HostError(f"the pattern `{pattern}` goes through more than {most:,} directories", hint=hint)
+    return HostError(f"the pattern `{pattern}` would look into directories more than {most:,} times", hint=hint)
 
 
 class _Search:

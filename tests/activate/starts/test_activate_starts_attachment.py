@@ -288,7 +288,7 @@ def test_the_end_runs_once_even_after_a_kill(place, a_plan, tmp_path):
     """`hook.on-deactivate` runs once after both programs ended, one killed, with the hook's variables and no input."""
     plan = a_plan(
         hook="export A=1",
-        on_deactivate=f'echo "$A $FLOX_ENV_PROJECT $(cat)$(readlink /proc/$$/fd/0)" >> {tmp_path}/ends; echo logged; exit 3',
+        on_deactivate=f'echo "$A $FLOX_ENV_PROJECT $(cat)$(readlink /proc/$$/fd/0)" >> {tmp_path}/ends; echo logged; nothing-there; exit 3',
     )
     with program(place, plan) as one, program(place, plan) as two:
         waiting = watcher(place)
@@ -299,7 +299,9 @@ def test_the_end_runs_once_even_after_a_kill(place, a_plan, tmp_path):
             assert pidfd.wait(descriptor, 10)
     assert (tmp_path / "ends").read_text() == f"1 {plan.project} /dev/null\n"
     log = tmp_path / "p/.flox/log/on-deactivate.log"
-    assert log.read_text() == "logged\nhook.on-deactivate ended with status 3\n"
+    logged, said, ended = log.read_text().splitlines()
+    assert (logged, ended) == ("logged", "hook.on-deactivate ended with status 3")
+    assert said.endswith("/hook.on-deactivate: line 1: nothing-there: command not found")
     assert log.stat().st_mode & 0o777 == 0o600
 
 

@@ -52,12 +52,13 @@ def test_a_layout_is_read_again_and_verified(tmp_path, codec):
     assert [each.digest for each in stored.manifest.layers] == [layer.descriptor.digest for layer in its.layers]
 
 
-def test_an_unchanged_layout_is_not_written(tmp_path):
-    """No file gets another time, and the caller learns that nothing has changed."""
+def test_an_unchanged_layout_is_not_written(tmp_path, monkeypatch):
+    """No file gets another time or is opened for writing, and the caller learns that nothing has changed."""
     made = builder(tmp_path / "blobs")
     target = str(tmp_path / "layout")
     assert write_layout(target, [image(made)], NAME, made)
     before = {each: each.stat().st_mtime_ns for each in (tmp_path / "layout").rglob("*")}
+    monkeypatch.setattr(files, "locked", None)
     assert not write_layout(target, [image(made)], NAME, made)
     assert {each: each.stat().st_mtime_ns for each in (tmp_path / "layout").rglob("*")} == before
 

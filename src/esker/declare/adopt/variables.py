@@ -23,7 +23,7 @@ _TEMPLATE = re.compile(r"\{[{%#]")
 def variables(table: object, place: str) -> tuple[dict[str, str], list[str]]:
     """Return the variables of a table that can stand in [vars], and a line for each that cannot.
 
-    `place` is where the table stands: the file, perhaps with the line.
+    `place` is the file.
     """
     taken, told = {}, []
     entries: Mapping[str, Any] = table if isinstance(table, dict) else {}
@@ -39,7 +39,7 @@ def _name(name: str) -> str:
     if name == "PATH":
         raise NotTaken('a manifest adds to PATH by `PATH = "DIRECTORY:$PATH"` in [vars]')
     if _OF_ESKER.match(name):
-        raise NotTaken("variables of this name are Esker's own")
+        raise NotTaken("Esker or Flox sets variables of such names by itself")
     try:
         return variable_name(name)
     except Refusal as refusal:
@@ -60,5 +60,5 @@ def _value(name: str, value: object) -> str:
             "its value has `$`, a backquote or `\\`, which the shell reads in [vars]; write it there yourself"
         )
     if not value.isprintable():
-        raise NotTaken("it has characters that cannot be shown")
+        raise NotTaken("it has more than one line, or characters that cannot be shown")
     return value

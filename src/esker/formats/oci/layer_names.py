@@ -1,6 +1,6 @@
 """The names of the layers that images have by themselves, which no layer of the manifest's table may have.
 
-A large package lies alone, in a layer of its own name, such as `conda/openssl`. All other layers are named here.
+A large package lies alone, in a layer of its own name, such as `conda/openssl`; what is prepared is named by its place.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ APPLICATION = "application"
 ESKER = "esker"
 """Esker's own modules, which run services."""
 _OF_PACKAGES = ("conda/", "esker/", "nix/", "pypi/", "/")
-"""How the names of packages begin; what is prepared is named by its absolute place."""
+"""How the names of such layers begin."""
 _SMALL, _BASE = "small packages", "base"
 _TAKEN = re.compile(rf"{CONFIGURATION}|{APPLICATION}|{ESKER}|{_SMALL}(?: \d+)?|{_BASE} \d+")
 

@@ -2,8 +2,8 @@
 
 The first process is the guardian, in the foreground: it reaps, forwards signals to the supervisor, and ends when
 nothing of the services is left. A process beside the supervisor asks it to start all services, prints their logs, and
-has the container end with status 1 if they do not start. If a signal asks the container to end, it does so with status
-0, whether the services run or only start. What is to be started stands in a file of the image:
+has the container end with status 1 if they do not start, or if one fails later. If a signal asks the container to end,
+it does so with status 0, whether the services run or only start. What is to be started stands in a file of the image:
 
     {"services": [...], "variables": {...}, "directory": "/app", "state": "/var/cache/esker/services",
      "runtime": "/run/esker/services"}
@@ -96,12 +96,13 @@ def _start(plan: _Plan, connection: socket.socket) -> int:
     for number in guardian.FORWARDED:  # they end the supervisor, and then we have more to print
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    ended = Event()
+    ended, looked_since = Event(), Event()
 
     def pause() -> bool:
-        if ended.is_set():  # and since then we have looked once more
+        if looked_since.is_set():
             return False
-        ended.wait(_PAUSE)
+        if ended.wait(_PAUSE):  # what was written until then is still to be looked at
+            looked_since.set()
         return True
 
     paths = {spec.name: f"{plan.site.logs}/{logs.log_name(spec.name)}" for spec in plan.specs}

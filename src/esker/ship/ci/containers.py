@@ -113,7 +113,9 @@ def _container(
         raise NotAlike(f"`{name}` has an `env_file`, whose values may be secrets")
     for variable in service.get("environment") or {}:
         if not _NAME.fullmatch(variable):  # the hosts evaluate what stands in a name
-            raise NotAlike(f"`{name}` has a variable with signs in its name that hosts evaluate, `{variable}`")
+            raise NotAlike(
+                f"`{name}` has the variable `{variable}`, whose name is not of letters, digits and `_` alone"
+            )
     if missing := _without_value(written, values):
         raise NotAlike(f"`{name}` needs `{missing}`, which has no value in [vars] and no default in the Compose file")
     try:

@@ -181,8 +181,13 @@ def _systems(
         say(f"Left out: {', '.join(without)}; the host offers no such machine.")
     if not_linux := sorted(set(wanted) - {*here, *without}):
         say(f"Left out: {', '.join(not_linux)}; {why_linux}.")
+    listed = ", ".join(usable)
+    if not here and not_linux:
+        raise UsageError(
+            f"none of the declared systems can run the job: {', '.join(not_linux)} cannot, because {why_linux}",
+            hint=f"add a Linux system to options.systems{f', such as {listed}' if listed else ''}",
+        )
     if not here:
-        listed = ", ".join(usable)
         raise UsageError(
             f"the host has no machine for {', '.join(wanted)}",
             hint=f"add one of {listed} to options.systems, or name a machine of yours: `runners` in [plugins.esker.ci]",

@@ -70,11 +70,18 @@ def write_layout(directory: str, images: Sequence[Image], reference: Reference, 
             path = f"{directory}/blobs/{describe(data, INDEX).digest.replace(':', '/')}"
             changed |= files.write_changed(path, data, mode=0o644)
         entries = _entries(images, _tag(reference))
-        names = {each.annotations.get(REFERENCE) for each in entries}
-        with files.locked(f"{directory}/oci-layout", error=ImageError):  # others may write other tags meanwhile
-            kept = [each for each in _earlier(directory) if each.annotations.get(REFERENCE) not in names]
-            changed |= files.write_changed(f"{directory}/index.json", index([*kept, *entries]), mode=0o644)
+        path = f"{directory}/index.json"
+        if not files.holds(path, _index_with(entries, directory)):
+            with files.locked(f"{directory}/oci-layout", error=ImageError):  # others may write other tags meanwhile
+                changed |= files.write_changed(path, _index_with(entries, directory), mode=0o644)
     return changed
+
+
+def _index_with(entries: Sequence[Descriptor], directory: str) -> bytes:
+    """Return the index of a layout with these entries in place of those of the same names."""
+    names = {each.annotations.get(REFERENCE) for each in entries}
+    kept = [each for each in _earlier(directory) if each.annotations.get(REFERENCE) not in names]
+    return index([*kept, *entries])
 
 
 def layout_files(directory: str, images: Sequence[Image]) -> list[str]:
