@@ -31,7 +31,7 @@ class Shell(NamedTuple):
     rc: str
     """The start-up file below HOME."""
     prompt: str
-    """The line of that file that makes the prompt `> `."""
+    """The line of that file that makes the prompt `> `, and leaves the screen as it was typed."""
     evaluate: str
     """How it evaluates the output of the command `{}`."""
 
@@ -61,7 +61,7 @@ SHELLS = (
         ("fish", "--no-config"),
         ("fish", "-i"),
         ".config/fish/config.fish",
-        "function fish_prompt; echo -n '> '; end; function fish_greeting; end",
+        "function fish_prompt; echo -n '> '; end; function fish_greeting; end; set -g fish_autosuggestion_enabled 0",
         "{} | source",
     ),
     Shell("tcsh", ("tcsh", "-f"), ("tcsh",), ".tcshrc", "set prompt = '> '; unset edit", _BACKTICKS),
