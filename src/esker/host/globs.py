@@ -22,13 +22,14 @@ __all__ = ["MOST", "matches", "too_wide"]
 MOST = 50_000
 """How often one pattern may list a directory; a directory behind `**` may be listed two or three times."""
 _EVERYWHERE = "**"
+_NARROWER = "begin the pattern with the directory that it is for"
 
 
 def matches(pattern: str, directory: str, *, most: int = MOST) -> list[str]:
     """Return the paths that a pattern matches, sorted and each once: relative to `directory`, unless it is absolute.
 
     As in a shell, only a part that begins with a dot matches a hidden name. Raises HostError for a pattern that is
-    `too_wide`.
+    `too_wide` or leads too deep.
     """
     parts = [part for part in pattern.split("/") if part]
     parts = [part for each, same in groupby(parts) for part in ([each] if each == _EVERYWHERE else same)]
@@ -36,13 +37,13 @@ def matches(pattern: str, directory: str, *, most: int = MOST) -> list[str]:
     try:
         return sorted({*search.found("/" if pattern.startswith("/") else "", parts)})
     except RecursionError:
-        raise too_wide(pattern, most) from None
+        message = f"the pattern `{pattern}` leads into too many directories that lie in each other"
+        raise HostError(message, hint=_NARROWER) from None
 
 
 def too_wide(pattern: str, most: int = MOST) -> HostError:
-    """Return the error for a pattern that would list too many directories, or go too deep."""
-    hint = "begin the pattern with the directory that it is for"
-    return HostError(f"the pattern `{pattern}` would look into directories more than {most:,} times", hint=hint)
+    """Return the error for a pattern that would list too many directories."""
+    return HostError(f"the pattern `{pattern}` would look into directories more than {most:,} times", hint=_NARROWER)
 
 
 class _Search:

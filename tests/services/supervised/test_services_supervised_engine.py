@@ -41,6 +41,13 @@ def test_a_command_that_does_not_end_is_killed(tmp_path):
     asyncio.run(main())
 
 
+def by_engine(tmp_path):
+    """Return an engine whose `docker` lies in the directory, and a service in one of its containers."""
+    engine = Engine(Children(asyncio.get_running_loop()), f"{write_project(tmp_path / 'shop')}/.flox")
+    engine.use({"PATH": str(tmp_path)}, str(tmp_path))
+    return engine, ContainerService(ServiceSpec(name="db", command=""), engine, lambda _: None)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("status", "killed"), [(137, True), (0, False)])
 def test_a_container_that_had_to_be_killed_says_so(tmp_path, status, killed):
@@ -55,12 +62,9 @@ def test_a_container_that_had_to_be_killed_says_so(tmp_path, status, killed):
     answer = shlex.quote(json.dumps([inspected]))
     docker.write_text(f"#!/bin/sh\n[ $1 = stop ] && exec /bin/sleep 1\n[ $1 = inspect ] && echo {answer}\n")
     docker.chmod(0o755)
-    dot_flox = f"{write_project(tmp_path / 'shop')}/.flox"
 
     async def main():
-        engine = Engine(Children(asyncio.get_running_loop()), dot_flox)
-        engine.use({"PATH": str(tmp_path)}, str(tmp_path))
-        service = ContainerService(ServiceSpec(name="db", command=""), engine, lambda _: None)
+        engine, service = by_engine(tmp_path)
         (service.container,) = await engine.inspect("abc")
         service.take_over()
         return await service._end(1.0)
@@ -77,12 +81,9 @@ def test_a_hurried_stop_kills_its_own_run_of_a_container_and_no_later_one(tmp_pa
     wait = f"until [ -e {killed} ]; do /bin/sleep 0.01; done" if hangs else "exec /bin/sleep 0.1"
     docker.write_text(f"#!/bin/sh\n[ $1 = kill ] && : >{killed}\n[ $1 != stop ] || {wait}\n")
     docker.chmod(0o755)
-    dot_flox = f"{write_project(tmp_path / 'shop')}/.flox"
 
     async def main():
-        engine = Engine(Children(asyncio.get_running_loop()), dot_flox)
-        engine.use({"PATH": str(tmp_path)}, str(tmp_path))
-        service = ContainerService(ServiceSpec(name="db", command=""), engine, lambda _: None)
+        _, service = by_engine(tmp_path)
         service.container, service.state = Container(id="abc", name="shop-db-1", service="db", hash=""), "Running"
         service.take_over()
         await asyncio.gather(service.stop(20.0), service.stop(0.3))
